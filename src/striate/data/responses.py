@@ -1,0 +1,310 @@
+"""What the brain answered: one `xarray.DataArray` over labelled rows and labelled targets.
+
+Rows carry ``row`` (id) and the stimuli they answer to, in order: ``stimulus``, ``stimulus_2``, …
+Targets carry ``target`` (id), and any of ``subject``, ``time``, ``hemisphere``, ``ceiling`` (the
+explainable fraction of variance, 0–1), coordinates, and one boolean ``roi:NAME`` per region,
+because regions overlap. A target is identified by subject, target and time together. NaN is a
+response that was not measured or, in a prediction, not predicted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float, Shaped
+
+from striate.errors import DataError, some
+
+Responses: TypeAlias = xr.DataArray
+
+IDENTITY = ("subject", "target", "time")
+ROI = "roi:"
+
+
+def label_responses(
+    values: Shaped[np.ndarray, "row target *repeat"],
+    stimuli: Sequence[str] | np.ndarray,
+    targets: Sequence[str] | None = None,
+    *,
+    subject: str | None = None,
+    rows: Sequence[str] | None = None,
+    rois: Mapping[str, Sequence[bool]] | None = None,
+    row_labels: Mapping[str, Sequence[object]] | None = None,
+    target_labels: Mapping[str, Sequence[object]] | None = None,
+) -> Responses:
+    """Label an array of measurements.
+
+    Parameters
+    ----------
+    values
+        Measurements, rows × targets (× repeats).
+    stimuli
+        The stimulus that each row answers to, or an array (row, slot) where a row answers to
+        several.
+    targets, subject, rois, target_labels
+        Labels of the targets; `rois` maps a region's name to booleans.
+    rows, row_labels
+        Labels of the rows; the default row id is the stimulus id, or ``a|b`` for several.
+
+    >>> masks = {"V1": [True, True, False]}
+    >>> r = label_responses(np.zeros((2, 3)), ["a", "b"], subject="s1", rois=masks)
+    >>> list(r.row.values), list(r.target.values), int(r["roi:V1"].sum())
+    (['a', 'b'], ['t0', 't1', 't2'], 2)
+
+    """
+    shown = np.asarray(stimuli, dtype=object)
+    shown = shown[:, None] if shown.ndim == 1 else shown
+    if len(shown) != values.shape[0]:
+        raise DataError(
+            f"{values.shape[0]} rows of responses for {len(shown)} stimuli: give each row its"
+            " stimulus (or swap the axes)"
+        )
+    names = ["|".join(map(str, s)) for s in shown] if rows is None else [str(r) for r in rows]
+    row = pd.DataFrame(
+        {_slot(k): shown[:, k].astype(str) for k in range(shown.shape[1])} | dict(row_labels or {}),
+        index=pd.Index(names, name="row", dtype=object),
+    )
+    ids = [f"t{i}" for i in range(values.shape[1])] if targets is None else list(targets)
+    target = pd.DataFrame(dict(target_labels or {}), index=pd.Index(ids, name="target"))
+    if subject is not None:
+        target.insert(0, "subject", subject)
+    for name, mask in (rois or {}).items():
+        target[ROI + name] = np.asarray(mask, dtype=bool)
+    return check_responses(assemble(values, row, target))
+
+
+def assemble(
+    values: Shaped[np.ndarray, "row target *repeat"], rows: pd.DataFrame, targets: pd.DataFrame
+) -> Responses:
+    """Responses from values and their two tables of labels (indexed by row and target id)."""
+    if values.shape[:2] != (len(rows), len(targets)):
+        raise DataError(
+            f"values of shape {values.shape} for {len(rows)} rows and {len(targets)} targets:"
+            " check the order of the axes"
+        )
+    coords: dict[str, tuple[str, np.ndarray]] = {
+        "row": ("row", _plain(rows.index)),
+        "target": ("target", _plain(targets.index)),
+    }
+    coords |= {str(c): ("row", _plain(rows[c])) for c in rows}
+    coords |= {str(c): ("target", _plain(targets[c])) for c in targets}
+    dims = ("row", "target", "repeat")[: values.ndim]
+    return xr.DataArray(values, dims=dims, coords=coords)
+
+
+def row_table(block: Responses) -> pd.DataFrame:
+    """Labels of the rows, indexed by row id."""
+    return _table(block, "row")
+
+
+def target_table(block: Responses) -> pd.DataFrame:
+    """Labels of the targets, indexed by target id."""
+    return _table(block, "target")
+
+
+def slots(block: Responses) -> Shaped[np.ndarray, "row slot"]:
+    """The stimuli of each row, in order.
+
+    >>> slots(label_responses(np.zeros((1, 1)), np.array([["a", "b"]])))
+    array([['a', 'b']], dtype=object)
+    """
+    columns, k = [], 0
+    while _slot(k) in block.coords:
+        columns.append(block[_slot(k)].values.astype(object))
+        k += 1
+    return np.stack(columns, axis=1)
+
+
+def roi_names(block: Responses) -> tuple[str, ...]:
+    """Names of the regions that the targets belong to."""
+    return tuple(str(c)[len(ROI) :] for c in block.coords if str(c).startswith(ROI))
+
+
+def membership(block: Responses) -> pd.DataFrame:
+    """Which target belongs to which region: booleans, target × region."""
+    return pd.DataFrame(
+        {n: block[ROI + n].values.astype(bool) for n in roi_names(block)},
+        index=pd.Index(block.target.values, name="target"),
+    )
+
+
+def has_truth(block: Responses) -> Shaped[np.ndarray, " row"]:
+    """Which rows hold any measured value; the others are hidden tests."""
+    return ~np.isnan(block.values).reshape(len(block), -1).all(axis=1)
+
+
+def check_responses(block: Responses, where: str = "responses") -> Responses:
+    """The block itself, if it keeps the schema.
+
+    Raises
+    ------
+    DataError
+        On missing labels, repeated rows or targets, infinite values, ceilings outside 0–1.
+
+    """
+    if tuple(block.dims[:2]) != ("row", "target"):
+        raise DataError(f"{where}: dimensions are {block.dims}, but must begin with row, target")
+    if "stimulus" not in block.coords:
+        raise DataError(f"{where}: rows do not say which stimulus they answer to")
+    rows = pd.Index(block.row.values)
+    if rows.has_duplicates:
+        raise DataError(f"{where}: row ids repeat: {some(rows[rows.duplicated()].unique())}")
+    targets = target_table(block).reset_index()
+    keys = targets[[c for c in IDENTITY if c in targets]]
+    if keys.duplicated().any():
+        raise DataError(f"{where}: targets repeat: {some(keys[keys.duplicated()]['target'])}")
+    if not np.issubdtype(block.dtype, np.floating):
+        raise DataError(f"{where}: values are {block.dtype}, but responses are floating point")
+    if np.isinf(block.values).any():
+        raise DataError(f"{where}: some values are infinite; leave out or mark them as NaN")
+    if "ceiling" in block.coords:
+        ceiling = block.ceiling.values.astype(float)
+        bad = ceiling[(ceiling < 0) | (ceiling > 1)]
+        if len(bad):
+            raise DataError(
+                f"{where}: ceilings are fractions of variance between 0 and 1, but {some(bad)}"
+                " is given; divide percentages by 100"
+            )
+    return block
+
+
+def stack(blocks: Sequence[Responses]) -> Responses:
+    """Blocks that share their rows, as one block with all their targets."""
+    if len(blocks) == 1:
+        return blocks[0]
+    first = blocks[0]
+    for block in blocks[1:]:
+        if not np.array_equal(block.row.values, first.row.values):
+            raise DataError("blocks with different rows cannot be stacked")
+    values = np.concatenate([b.values for b in blocks], axis=1)
+    return assemble(values, row_table(first), _concat([target_table(b) for b in blocks]))
+
+
+def by_subject(block: Responses) -> dict[str, Responses]:
+    """Split a block by subject; targets without a subject stand under the empty name."""
+    if "subject" not in block.coords:
+        return {"": block}
+    subject = block.subject.values.astype(str)
+    names = list(dict.fromkeys(subject.tolist()))
+    if len(names) == 1:
+        return {names[0]: block}
+    return {n: block.isel(target=np.flatnonzero(subject == n)) for n in names}
+
+
+def merge(blocks: Iterable[Responses]) -> dict[str, Responses]:
+    """Predictions by subject from any number of blocks; where several predict, their mean.
+
+    >>> a = label_responses(np.array([[1.0, np.nan]]), ["x"], ["t", "u"])
+    >>> b = label_responses(np.array([[3.0], [5.0]]), ["x", "y"], ["t"])
+    >>> merge([a, b])[""].values
+    array([[ 2., nan], [ 5., nan]])
+    """
+    pieces: dict[str, list[Responses]] = {}
+    for block in blocks:
+        for subject, piece in by_subject(block).items():
+            pieces.setdefault(subject, []).append(piece)
+    return {s: p[0] if _lone(p) else _mean_of(p) for s, p in pieces.items()}
+
+
+def align(truth: Responses, predicted: Mapping[str, Responses]) -> Float[np.ndarray, "row target"]:
+    """Predicted values on the rows and targets of `truth`, by label; NaN where there are none.
+
+    A prediction that lacks a label of the truth (subject, time) answers for every value of it.
+    """
+    values = np.full(truth.shape[:2], np.nan, dtype=np.result_type(truth.dtype, np.float32))
+    wanted = target_table(truth).reset_index()
+    for block in predicted.values():
+        have = target_table(block).reset_index()
+        keys = [c for c in IDENTITY if c in have and c in wanted]
+        right = pd.MultiIndex.from_frame(have[keys].astype(str))
+        column = right.get_indexer(pd.MultiIndex.from_frame(wanted[keys].astype(str)))
+        row = pd.Index(block.row.values).get_indexer(pd.Index(truth.row.values))
+        r, c = np.flatnonzero(row >= 0), np.flatnonzero(column >= 0)
+        if len(r) and len(c):
+            values[np.ix_(r, c)] = block.values[np.ix_(row[r], column[c])]
+    return values
+
+
+def digest(block: Responses) -> str:
+    """Digest of values and labels."""
+    h = hashlib.blake2b(digest_size=16)
+    h.update(str((block.shape, block.dtype.str)).encode())
+    for start in range(0, block.shape[0], 256):
+        h.update(np.ascontiguousarray(block.values[start : start + 256]).tobytes())
+    for name in sorted(map(str, block.coords)):
+        values = block[name].values
+        h.update(name.encode())
+        # Widths of text columns are an accident of what else stood in the table.
+        text = values.dtype.kind in "UOS"
+        h.update("\x1f".join(map(str, values)).encode() if text else values.tobytes())
+    return h.hexdigest()
+
+
+def _slot(k: int) -> str:
+    return "stimulus" if k == 0 else f"stimulus_{k + 1}"
+
+
+def _plain(values: pd.Index | pd.Series) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind in "biuf":
+        return array
+    if all(isinstance(v, bool | np.bool_) for v in array):
+        return array.astype(bool)
+    return np.asarray(["" if v is None or v != v else str(v) for v in array], dtype=object)
+
+
+def _table(block: Responses, dim: str) -> pd.DataFrame:
+    index = pd.Index(block[dim].values, name=dim)
+    columns = {str(n): c.values for n, c in block.coords.items() if c.dims == (dim,) and n != dim}
+    return pd.DataFrame(columns, index=index)
+
+
+def _concat(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    table = pd.concat(tables)
+    for column in table:
+        if str(column).startswith(ROI):
+            table[column] = table[column].astype(object).where(table[column].notna(), False)
+            table[column] = table[column].astype(bool)
+    return table
+
+
+def _lone(pieces: Sequence[Responses]) -> bool:
+    """Whether there is one piece in which each target stands once."""
+    if len(pieces) > 1:
+        return False
+    table = target_table(pieces[0]).reset_index()
+    return not table[[c for c in IDENTITY if c in table]].duplicated().any()
+
+
+def _mean_of(pieces: Sequence[Responses]) -> Responses:
+    targets = _concat([target_table(p) for p in pieces]).reset_index()
+    keys = [c for c in IDENTITY if c in targets]
+    rows = pd.concat([row_table(p) for p in pieces])
+    rows = rows[~rows.index.duplicated()]
+    labels = pd.MultiIndex.from_frame(targets[keys].astype(str))
+    unique = ~labels.duplicated()
+    lookup, columns = labels[unique], targets[unique].set_index("target")
+    total = np.zeros((len(rows), len(columns)))
+    count = np.zeros(total.shape, dtype=np.int32)
+    start = 0
+    for piece in pieces:
+        here = lookup.get_indexer(labels[start : start + piece.shape[1]])
+        start += piece.shape[1]
+        row = rows.index.get_indexer(pd.Index(piece.row.values))
+        values = np.asarray(piece.values)
+        # A target may stand twice in one piece, so columns are added one occurrence at a time.
+        order = pd.Series(here).groupby(here).cumcount().to_numpy()
+        for turn in range(int(order.max(initial=-1)) + 1):
+            pick = np.flatnonzero(order == turn)
+            known = ~np.isnan(values[:, pick])
+            total[np.ix_(row, here[pick])] += np.where(known, values[:, pick], 0)
+            count[np.ix_(row, here[pick])] += known
+    with np.errstate(invalid="ignore"):
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    dtype = np.result_type(*[p.dtype for p in pieces])
+    return assemble(mean.astype(dtype), rows, columns)

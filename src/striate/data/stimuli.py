@@ -1,0 +1,100 @@
+"""What was shown: one labelled line per image, clip or chunk; nothing is opened here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from striate.errors import DataError, some
+
+COLUMNS = ("file", "onset", "duration", "digest", "group", "part")
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that orders numbers inside names by value.
+
+    >>> sorted(["image_10", "image_9"], key=natural_key)
+    ['image_9', 'image_10']
+    """
+    pieces = re.split(r"(\d+)", str(name))
+    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in pieces if p)
+
+
+@dataclass(frozen=True, eq=False)
+class Stimuli:
+    """What was shown, one row per stimulus.
+
+    Parameters
+    ----------
+    table
+        Indexed by stimulus id (unique strings). Columns, all optional: ``file`` (path; a member
+        of a zip archive is ``archive.zip::member``; empty when the file is missing), ``onset`` and
+        ``duration`` (seconds, for a chunk of a longer file), ``digest`` (of the content),
+        ``group`` (stimuli that must never be parted by a split), ``part`` (``train``, ``test``),
+        and any label of the dataset's own.
+
+    Raises
+    ------
+    DataError
+        When ids repeat or are empty.
+
+    """
+
+    table: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        table = self.table.copy()
+        table.index = pd.Index([str(i) for i in table.index], name="stimulus", dtype=object)
+        repeated = table.index[table.index.duplicated()].unique()
+        if len(repeated):
+            raise DataError(
+                f"stimulus ids repeat ({some(repeated)}): give each stimulus one id, and one row of"
+                " responses for each time that it was shown"
+            )
+        for column in ("file", "digest", "group", "part"):
+            if column not in table:
+                table[column] = ""
+            table[column] = table[column].astype(object).where(table[column].notna(), "")
+        object.__setattr__(self, "table", table)
+
+    @classmethod
+    def from_files(cls, files: Iterable[object], ids: Sequence[str] | None = None) -> Stimuli:
+        """Stimuli of single files, named by `ids` or by their stems, in natural order.
+
+        >>> Stimuli.from_files(["b/img10.png", "b/img9.png"]).ids
+        ('img9', 'img10')
+        """
+        names = [str(f) for f in files]
+        stems = [re.split(r"[/\\]|::", n)[-1].rsplit(".", 1)[0] for n in names]
+        table = pd.DataFrame({"file": names}, index=list(ids) if ids is not None else stems)
+        if ids is None:
+            table = table.iloc[sorted(range(len(names)), key=lambda i: natural_key(stems[i]))]
+        return cls(table)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Stimulus ids, in the order of the table."""
+        return tuple(self.table.index)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def select(self, ids: Iterable[str]) -> Stimuli:
+        """The named stimuli, in the order asked for."""
+        wanted = list(ids)
+        missing = [i for i in wanted if i not in self.table.index]
+        if missing:
+            raise DataError(
+                f"no such stimulus: {some(missing)}; there are {len(self)} stimuli, such as"
+                f" {some(self.ids)}"
+            )
+        return Stimuli(self.table.loc[wanted])
+
+    def with_column(self, name: str, values: Iterable[object]) -> Stimuli:
+        """A copy with one column set."""
+        table = self.table.copy()
+        table[name] = pd.Series(list(values), index=table.index, dtype=object)
+        return Stimuli(table)

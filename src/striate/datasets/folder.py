@@ -1,0 +1,218 @@
+"""Your own data: images and arrays of responses, paired by label or by natural order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from striate.data import Responses, Stimuli, assemble, by_subject, check_responses, natural_key
+from striate.datasets.arrays import READERS, read_array
+from striate.datasets.axes import Arranged, arrange
+from striate.datasets.shown import expected, lines_of, pair, stimuli_of
+from striate.datasets.tables import grouped, read_table, target_labels
+from striate.errors import DataError, FileError, some, unknown
+from striate.interfaces import Dataset
+from striate.media import list_images
+from striate.media.files import SUFFIXES
+from striate.splits import KFold, Parts, Split
+
+MACHINE = {"machine": True}
+
+
+@dataclass(frozen=True)
+class Folder(Dataset):
+    r"""A user's own images and responses.
+
+    The simplest layout is `images/` beside `responses.npy` of shape (stimulus, target): images in
+    natural order (``im2`` before ``im10``) pair with rows in order, and the counts must be equal.
+    `stimuli.csv` and `targets.csv` replace order by labels. Other paths are looked for in `path`
+    first, then from the current directory.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    images
+        Folder or .zip of images; default `images/` or `images.zip` in `path`, or `path` itself.
+        May be absent where features come from elsewhere.
+    response_file
+        Default `responses.*` in `path`, or the folder `responses/` with one file per subject,
+        named like the subject.
+    variable
+        The array's name inside .npz, .mat, .nc or .h5, where there are several.
+    axes
+        The array's axes in order, such as ``("target", "stimulus")`` or ``("stimulus", "target",
+        "repeat")``; for .mat as MATLAB shows them. NaN along ``repeat`` is a missing repeat;
+        ``time`` becomes a label of the targets. Default: stimulus, target.
+    stimulus_table
+        Default `stimuli.csv` (or .tsv): one line per row of responses, with any of ``file`` and
+        ``id`` (one is needed), ``row`` (place in the array from 0; else the order of lines),
+        ``subject`` (whose row), ``part`` (train, test; a test line without responses is a hidden
+        test), ``group`` (never parted by a split), ``onset``, ``duration``, and labels of your own.
+    target_table
+        Default `targets.csv` (or .tsv): one line per target, with any of ``target`` (name),
+        ``column`` (place in the array from 0), ``subject``, ``roi`` (several joined by ``;``) or
+        booleans ``roi:NAME``, ``hemisphere``, ``x``, ``y``, ``z``, ``ceiling`` (fraction of
+        variance, 0-1), ``time``.
+    group
+        Leak groups by rule: a column, ``regex:(.*)_v\d+`` (what is captured in the stimulus id)
+        or ``pairs:300`` (stimuli k and k + 300 in natural order).
+    missing
+        ``keep`` accepts NaN responses; ``error`` counts and locates them.
+    subject
+        The name of a lone subject.
+
+    """
+
+    path: str | Path = field(metadata=MACHINE)
+    images: str | Path = field(default="", metadata=MACHINE)
+    response_file: str | Path = field(default="", metadata=MACHINE)
+    stimulus_table: str | Path = field(default="", metadata=MACHINE)
+    target_table: str | Path = field(default="", metadata=MACHINE)
+    variable: str = ""
+    axes: tuple[str, ...] = ()
+    group: str = ""
+    missing: Literal["error", "keep"] = "error"
+    subject: str = "subject"
+
+    def stimuli(self) -> Stimuli:
+        """What was shown, in natural order of the ids."""
+        lines = self._lines()
+        if not len(lines):
+            labels = [self._read(file).labels for file in self._response_files().values()]
+            if any(one is None for one in labels):
+                raise FileError(
+                    f"no images in {self._root()} (looked for images/, images.zip and images beside"
+                    " the responses) and no stimuli.csv: pass dataset.images=FOLDER, or name the"
+                    " stimuli in a table"
+                )
+            ids = dict.fromkeys(i for one in labels for i in one or ())
+            lines = pd.DataFrame({"id": list(ids), "file": ""})
+        return grouped(stimuli_of(lines, self._source()), self.group)
+
+    def responses(self) -> Mapping[str, Responses]:
+        """Measurements by subject; rows and named targets in natural order of their labels."""
+        lines, files = self._lines(), self._response_files()
+        table, table_file = self._table(self.target_table, "targets")
+        self._check_subjects(lines, files, self._source())
+        blocks: dict[str, Responses] = {}
+        for subject, file in files.items():
+            mine = lines[lines["subject"].isin(["", subject])] if "subject" in lines else lines
+            found = self._read(file, mine)
+            labels = None
+            if table is not None and table_file is not None:
+                labels = table
+                if "subject" in table and len(files) > 1:
+                    self._check_subjects(table, files, str(table_file))
+                    labels = table[table["subject"].isin(["", subject])]
+                labels = target_labels(labels, table_file)
+            found, targets = found.with_targets(labels, file, table_file)
+            values, rows = pair(found, mine, file, self._source(), self.missing == "keep")
+            if "subject" not in targets or len(files) > 1:
+                targets["subject"] = subject
+            block = assemble(values, rows, targets)
+            for name, one in by_subject(block).items():
+                blocks[name] = check_responses(one, str(file))
+        return blocks
+
+    def split(self) -> Split:
+        """The stimulus table's own parts; five folds where it sets no test aside."""
+        lines = self._lines()
+        return Parts() if "part" in lines and (lines["part"] == "test").any() else KFold()
+
+    @staticmethod
+    def twin(
+        folder: str | Path, size: Literal["tiny", "full"] = "tiny", seed: int = 0
+    ) -> pd.DataFrame:
+        """Write a made-up data set whose scores are known; see `folder_twin.write`."""
+        from striate.datasets import folder_twin
+
+        return folder_twin.write(Path(folder), size, seed)
+
+    def _root(self) -> Path:
+        root = Path(self.path).expanduser()
+        if not root.is_dir():
+            raise FileError(f"no folder {root.absolute()}: dataset.path names the folder of data")
+        return root
+
+    def _find(self, name: str | Path, what: str) -> Path:
+        """A path the user named, in `path` or from here."""
+        root, named = self._root(), Path(name).expanduser()
+        places = [root / named, named]
+        for place in places:
+            if place.exists():
+                return place
+        raise FileError(
+            f"no {what} {name}: looked for {' and '.join(str(p.absolute()) for p in places)};"
+            f" {root} holds {some(sorted(p.name for p in root.iterdir()), 8) or 'nothing'}"
+        )
+
+    def _image_files(self) -> tuple[list[str], Path]:
+        root = self._root()
+        if str(self.images):
+            place = self._find(self.images, "images")
+            return list_images(place), place
+        for place in (root / "images", root / "images.zip"):
+            if place.exists():
+                return list_images(place), place
+        beside = [str(p) for p in root.iterdir() if p.suffix.lower() in SUFFIXES]
+        return sorted(beside, key=natural_key), root
+
+    def _source(self) -> str:
+        """Where the rows are named, for messages."""
+        table = self._table(self.stimulus_table, "stimuli")[1]
+        if table is not None:
+            return f"lines in {table}"
+        return f"images in {self._image_files()[1]}"
+
+    def _lines(self) -> pd.DataFrame:
+        table, file = self._table(self.stimulus_table, "stimuli")
+        images, place = self._image_files()
+        return lines_of(images, place, table, str(file))
+
+    def _table(self, name: str | Path, stem: str) -> tuple[pd.DataFrame | None, Path | None]:
+        if str(name):
+            found = self._find(name, f"table of {stem}")
+            return read_table(found), found
+        for kind in (".csv", ".tsv"):
+            file = self._root() / (stem + kind)
+            if file.is_file():
+                return read_table(file), file
+        return None, None
+
+    def _response_files(self) -> dict[str, Path]:
+        root = self._root()
+        if str(self.response_file):
+            place = self._find(self.response_file, "responses")
+        else:
+            found = [p for p in sorted(root.glob("responses.*")) if p.suffix.lower() in READERS]
+            if (root / "responses").is_dir():
+                found.append(root / "responses")
+            if len(found) != 1:
+                names = [p.name for p in found] or [p.name for p in sorted(root.iterdir())]
+                raise FileError(
+                    f"{root} must hold one responses.* ({', '.join(READERS)}) or a folder"
+                    f" responses/, but holds {some(names, 8) or 'nothing'}: name the file, as in"
+                    " dataset.response_file=FILE"
+                )
+            place = found[0]
+        if place.is_file():
+            return {self.subject: place}
+        files = {p.stem: p for p in sorted(place.iterdir()) if p.suffix.lower() in READERS}
+        if not files:
+            raise FileError(f"{place} holds no responses: {', '.join(READERS)}")
+        return files
+
+    def _read(self, file: Path, lines: pd.DataFrame | None = None) -> Arranged:
+        rows = expected(lines) if lines is not None else ()
+        shown = self._source()
+        return arrange(read_array(file, self.variable), self.axes, rows, file, shown)
+
+    def _check_subjects(self, table: pd.DataFrame, files: Mapping[str, Path], where: str) -> None:
+        if "subject" in table:
+            for name in set(table["subject"]) - {"", *files}:
+                raise DataError(unknown("subject", str(name), files, where))

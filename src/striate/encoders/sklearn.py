@@ -1,0 +1,65 @@
+"""Any scikit-learn regressor as an encoder; how to hand over parameters is its own business."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from striate.data import Features, Responses, design
+from striate.encoders.targets import buckets, predicted
+from striate.errors import RecipeError
+from striate.interfaces import Encoder, Group, with_learned
+from striate.registry import find
+
+
+@dataclass(frozen=True)
+class Regressor(Encoder):
+    """A scikit-learn regressor, fitted to all targets that share rows, or to each in turn.
+
+    Parameters
+    ----------
+    estimator
+        ``module:Class``, such as ``sklearn.linear_model:Lasso``.
+    options
+        Its parameters.
+    each
+        Fit one estimator per target; needed where the estimator takes a single target.
+
+    """
+
+    estimator: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    each: bool = False
+
+    def __post_init__(self) -> None:
+        self._new()
+
+    def _new(self) -> Any:
+        cls = find("encoder", self.estimator)
+        try:
+            return cls(**self.options)
+        except TypeError as error:
+            raise RecipeError(
+                f"{self.estimator} does not take {dict(self.options)}: {error}"
+            ) from (error)
+
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Self:
+        """A copy with fitted estimators."""
+        parts = []
+        for bucket in buckets(groups):
+            x, y = design(features, bucket.rows), bucket.values
+            columns = y.T if self.each else [y if y.shape[1] > 1 else y[:, 0]]
+            parts.append(([self._new().fit(x, c) for c in columns], bucket.targets))
+        return with_learned(self, parts_=parts)  # type: ignore[no-any-return]
+
+    def predict(self, features: Features, rows: Responses) -> Responses:
+        """Predicted responses, row × target."""
+        x = design(features, rows)
+        values = []
+        for estimators, targets in self.parts_:  # type: ignore[attr-defined]
+            columns = [np.asarray(e.predict(x)).reshape(len(x), -1) for e in estimators]
+            values.append((np.concatenate(columns, axis=1).astype(x.dtype), targets))
+        return predicted(rows, values)

@@ -1,0 +1,81 @@
+"""Targets that share rows are stacked, so that per-target solvers decompose the features once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from striate.data import Responses, assemble, row_table, target_table
+from striate.errors import DataError
+from striate.interfaces import Group
+from striate.splits import folds_of
+
+
+@dataclass(frozen=True, eq=False)
+class Bucket:
+    """Targets measured on exactly the same rows: their rows, their labels, their values."""
+
+    rows: Responses
+    targets: pd.DataFrame
+    values: Float[np.ndarray, "row target"]
+
+    def folds(self, folds: int, seed: int) -> Int[np.ndarray, " row"]:
+        """Inner folds that part no unit; as many as there are units, when there are fewer."""
+        table = row_table(self.rows)
+        units = table["unit" if "unit" in table else "stimulus"].astype(str).tolist()
+        return folds_of(units, min(folds, len(set(units))), seed)
+
+
+def buckets(groups: Sequence[Group]) -> Iterator[Bucket]:
+    """All targets of all groups, bucketed by the rows on which they were measured.
+
+    Raises
+    ------
+    DataError
+        When a target was measured on fewer than two rows.
+
+    """
+    stacks: dict[tuple[str, ...], list[Responses]] = {}
+    for group in groups:
+        for block in group:
+            stacks.setdefault(tuple(block.row.values), []).append(block)
+    for blocks in stacks.values():
+        values = np.concatenate([np.asarray(b.values) for b in blocks], axis=1)
+        targets = pd.concat([target_table(b) for b in blocks])
+        rows = blocks[0][:, :0]
+        gaps = np.isnan(values)
+        if not gaps.any():
+            yield Bucket(rows, targets, values)
+            continue
+        patterns: dict[bytes, list[int]] = {}
+        for j in range(values.shape[1]):
+            patterns.setdefault(np.packbits(gaps[:, j]).tobytes(), []).append(j)
+        for columns in patterns.values():
+            kept = np.flatnonzero(~gaps[:, columns[0]])
+            if len(kept) < 2:
+                raise DataError(
+                    f"target {targets.index[columns[0]]!r} was measured on {len(kept)} training"
+                    " rows; leave it out with responses.keep"
+                )
+            part = values[np.ix_(kept, np.array(columns))]
+            yield Bucket(rows.isel(row=kept), targets.iloc[columns], part)
+
+
+def predicted(
+    rows: Responses, parts: Sequence[tuple[Float[np.ndarray, "row target"], pd.DataFrame]]
+) -> Responses:
+    """Predictions of several buckets as one block."""
+    targets = pd.concat([t for _, t in parts])
+    for column in targets:
+        if str(column).startswith("roi:"):
+            targets[column] = targets[column].eq(True)
+    values = [v for v, _ in parts]
+    return assemble(
+        values[0] if len(values) == 1 else np.concatenate(values, axis=1),
+        row_table(rows),
+        targets,
+    )

@@ -1,0 +1,118 @@
+"""The things one can plug in: a dataset, an extractor, an encoder, and an encoder's steps.
+
+A component is a dataclass whose fields never change after construction: they are its
+configuration, its line in a recipe and its key. `fit` returns a copy that carries what was learned
+in attributes ending in ``_``. A class attribute ``version`` (default 1) is part of the key: raise
+it when a change of code changes numbers. `striate.machine.here()` tells device, batch and memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from striate.data import Features, Responses, Stimuli
+from striate.errors import StriateError
+from striate.splits import Parts, Split
+
+Group: TypeAlias = Sequence[Responses]
+"""Blocks (one per subject) that share one fit; they need not share rows."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """One corpus or challenge: what was shown, what was measured, how it is judged."""
+
+    def stimuli(self) -> Stimuli:
+        """What was shown."""
+        ...
+
+    def responses(self) -> Mapping[str, Responses]:
+        """Measurements by subject, rows × targets (× repeats).
+
+        Rows of a hidden test are present and NaN.
+        """
+        ...
+
+    def split(self) -> Split:
+        """The split that recipes use unless they name one."""
+        return Parts()
+
+    def official_score(
+        self, truth: Mapping[str, Responses], predicted: Mapping[str, Responses]
+    ) -> Mapping[str, Any]:
+        """The corpus's own score: its name → a mapping with ``value`` and ``by_roi``."""
+        return {}
+
+    def write_submission(self, predicted: Mapping[str, Responses], folder: Path) -> Path:
+        """Write the file that the challenge asks for and return its path."""
+        raise StriateError(
+            f"{type(self).__name__} has no submission format; predictions are in `predictions/`"
+        )
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """Stimuli → arrays, frozen and cached: sees no responses and learns nothing."""
+
+    def names(self) -> Sequence[str]:
+        """Names of the spaces that one pass fills, such as node names."""
+        ...
+
+    def identity(self) -> Mapping[str, Any]:
+        """What stands for the fields in the key: no paths, but digests of weights and the like."""
+        ...
+
+    def __call__(self, stimuli: Stimuli) -> Iterator[Mapping[str, np.ndarray]]:
+        """Batches in the order of the stimuli: space name → array (stimulus, …)."""
+        ...
+
+
+@runtime_checkable
+class Step(Protocol):
+    """A transformation of features that is fitted on the stimuli of each fit."""
+
+    def fit(self, features: Features) -> Self:
+        """A copy that has seen the training stimuli in view."""
+        ...
+
+    def transform(self, features: Features) -> Features:
+        """The transformed features of the stimuli in view."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Fits features to responses and predicts rows."""
+
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Self:
+        """A fitted copy.
+
+        `features` sees the training stimuli; all `groups` share the same rows unless a group joins
+        subjects who saw different stimuli. Rows carry a label ``unit``: rows of one unit must not
+        be parted by inner folds. `start` is another fitted encoder to begin from.
+        """
+        ...
+
+    def predict(self, features: Features, rows: Responses) -> Responses:
+        """Predicted responses for `rows`, whose values are ignored, for all targets fitted."""
+        ...
+
+
+def with_learned(component: Any, **values: Any) -> Any:
+    """A copy of `component` that carries learned attributes, whose names end in ``_``."""
+    fitted = copy(component)
+    for name, value in values.items():
+        if not name.endswith("_"):
+            raise ValueError(f"learned attributes end in '_', but {name!r} does not")
+        object.__setattr__(fitted, name, value)
+    return fitted
+
+
+def learned(component: Any) -> dict[str, Any]:
+    """The learned attributes of a component, by name."""
+    return {n: v for n, v in vars(component).items() if n.endswith("_") and not n.startswith("_")}

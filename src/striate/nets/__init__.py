@@ -1,0 +1,1 @@
+"""Torch modules, named networks with weights and preprocessing; nothing here knows of brains."""

@@ -1,0 +1,199 @@
+"""Images through a network, batch by batch: decode on all threads, one pass, pool, keep."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor, nn
+
+from striate.errors import DataError, RecipeError, some
+from striate.machine import here
+from striate.media import open_image
+from striate.nets.loading import Network
+from striate.nets.pooling import Pool
+from striate.nets.preprocessing import Preprocessing
+from striate.nets.taps import Taps, expand, is_glob, shapes
+
+DTYPES = {"float16": torch.float16, "float32": torch.float32}
+"""Types of stored features."""
+
+_IDLE: dict[str, nn.Module] = {}
+"""The network that was used last, unless a pass is using it."""
+
+_NODES: dict[str, dict[str, tuple[int, ...]]] = {}
+"""Nodes and shapes of networks that were asked for them."""
+
+
+def features(
+    network: Network, nodes: Sequence[str], pool: Pool, dtype: str, files: Sequence[str]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Pooled outputs of the nodes for each image, in batches of the machine's size, in order.
+
+    Yields
+    ------
+    dict
+        Node → array (stimulus, …) of type `dtype`.
+
+    """
+    if dtype not in DTYPES:
+        raise RecipeError(f"dtype {dtype!r} of stored features: take one of {', '.join(DTYPES)}")
+    machine = here()
+    device = machine.torch_device()
+    preprocessing = network.preprocessing()
+
+    def read(output: Tensor, node: str) -> Tensor:
+        return pool(output.float(), node).to(DTYPES[dtype])
+
+    with _borrowed(network) as module:
+        module.to(device)
+        taps = Taps(module, nodes, read)
+        size = max(1, machine.batch)
+        for pixels in decoded(files, preprocessing, size, machine.threads, device):
+            with threads(machine.threads), torch.inference_mode():
+                outputs = taps(_normalise(pixels, preprocessing, device))
+                batch = {node: value.cpu().numpy() for node, value in outputs.items()}
+            yield batch
+
+
+def nodes_of(network: Network) -> dict[str, tuple[int, ...]]:
+    """Nodes that answer → shape of their output per image, in forward order."""
+    key = _key(network)
+    if key not in _NODES:
+        with _borrowed(network) as module:
+            blank = torch.zeros(1, 3, *network.preprocessing().shape)
+            _NODES[key] = shapes(module.to("cpu"), blank)
+    return _NODES[key]
+
+
+def node_names(network: Network, nodes: Sequence[str]) -> tuple[str, ...]:
+    """The nodes, with patterns expanded; only a pattern makes the network be built."""
+    if not nodes:
+        raise RecipeError(f"{network.model!r} is asked for no nodes: name some in `nodes`")
+    if not any(is_glob(n) for n in nodes):
+        return tuple(dict.fromkeys(nodes))
+    return expand(nodes, nodes_of(network), network.model)
+
+
+def keep_freed_memory() -> bool:
+    """Ask glibc to keep freed memory for reuse; whether it could be asked.
+
+    Large activations are otherwise returned to the system and faulted in again at every layer,
+    which costs a convolutional network up to half of its speed on a CPU. The process then holds
+    on to its peak memory. Call it once at the start of a program, or not at all.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    threshold, trim = -3, -1
+    return bool(mallopt(threshold, 1 << 30)) and bool(mallopt(trim, (1 << 31) - 1))
+
+
+def decoded(
+    files: Sequence[str],
+    preprocessing: Preprocessing,
+    size: int,
+    workers: int,
+    device: torch.device,
+) -> Iterator[UInt8[np.ndarray, "stimulus height width 3"]]:
+    """Resized images in batches.
+
+    On a CPU all threads decode a batch and then all compute; decoding ahead would fight the
+    network for cores. A GPU leaves them idle, so decoding runs ahead of it.
+    """
+    ahead = 1 if device.type == "cpu" else 4
+
+    def load(file: str) -> UInt8[np.ndarray, "height width 3"]:
+        return preprocessing.pixels(open_image(file))
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        starts = iter(range(0, len(files), size))
+        waiting: deque[list[Future[np.ndarray]]] = deque()
+
+        def submit(count: int) -> None:
+            for start in islice(starts, count):
+                waiting.append([pool.submit(load, f) for f in files[start : start + size]])
+
+        try:
+            submit(ahead)
+            while waiting:
+                yield np.stack([f.result() for f in waiting.popleft()])
+                submit(1)
+        finally:
+            for future in (f for futures in waiting for f in futures):
+                future.cancel()
+
+
+def files_of(ids: Iterable[str], files: Iterable[object]) -> list[str]:
+    """Files of stimuli, all present.
+
+    Raises
+    ------
+    DataError
+        When a stimulus has no file.
+
+    """
+    pairs = [(i, str(f)) for i, f in zip(ids, files, strict=True)]
+    missing = [i for i, f in pairs if not f]
+    if missing:
+        raise DataError(f"no image file for stimulus {some(missing)}; add it, or drop the stimulus")
+    return [f for _, f in pairs]
+
+
+def _normalise(
+    pixels: UInt8[np.ndarray, "stimulus height width 3"],
+    preprocessing: Preprocessing,
+    device: torch.device,
+) -> Float32[Tensor, "stimulus 3 height width"]:
+    images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)  # channels last, no copy
+    values = images.to(torch.float32).div_(255)
+    mean, std = (
+        torch.tensor(v, device=device, dtype=torch.float32).view(1, 3, 1, 1)
+        for v in (preprocessing.mean, preprocessing.std)
+    )
+    return values.sub_(mean).div_(std)
+
+
+def _key(network: Network) -> str:
+    return json.dumps(network.identity(), sort_keys=True)
+
+
+@contextmanager
+def _borrowed(network: Network) -> Iterator[nn.Module]:
+    """The built network, for one user at a time; the last one is kept for the next."""
+    key = _key(network)
+    module = _IDLE.pop(key, None)
+    if module is None:
+        _IDLE.clear()
+        module = network.build()
+    try:
+        yield module
+    finally:
+        _IDLE.clear()
+        _IDLE[key] = module
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Give torch so many threads for a while."""
+    before = torch.get_num_threads()
+    if count < 1 or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

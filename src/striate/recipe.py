@@ -1,0 +1,313 @@
+"""What to do: a recipe is a TOML file, checked at the door, with its sweeps multiplied out."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from striate.errors import FileError, RecipeError, some, unknown
+
+Table = dict[str, Any]
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Member(_Checked):
+    """One model: features, steps and an encoder, and who shares a fit.
+
+    `features` are globs over feature spaces (``"net.*"``) or names of earlier members; `per` are
+    target labels whose values get a fit each; `after` is a member to start from; `sweep`
+    multiplies the member over dotted paths of itself or of a feature that it names.
+    """
+
+    name: str = Field(pattern=r"^[^.\s/\\*?\[\]]+(@.*)?$")
+    features: tuple[str, ...] = ()
+    steps: tuple[str | Table, ...] = ()
+    encoder: str | Table
+    per: tuple[str, ...] = ("subject",)
+    groups: dict[str, tuple[str, ...]] = {}
+    after: str = ""
+    sweep: dict[str, tuple[Any, ...]] = {}
+
+    @field_validator("features", "per", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [v.strip() for v in value.split(",")] if isinstance(value, str) else value
+
+
+class Inner(_Checked):
+    """Inner parts: how out-of-fold predictions of members that feed other members are made."""
+
+    folds: int = Field(default=5, ge=2)
+    seed: int = 0
+
+
+class Recipe(_Checked):
+    """Everything that decides a run's numbers.
+
+    Parameters
+    ----------
+    title, cite
+        For people.
+    dataset, split, features, member
+        Components by table; see the plug-in interfaces. The last member is the answer.
+    final
+        How rows outside every fold are predicted: by a refit, or by the mean of the folds' fits.
+    inner
+        Folds of out-of-fold predictions.
+    responses
+        Preparation of the responses; see `striate.prepare.Preparation`.
+    scores
+        Names of per-target scores; the first is the headline.
+    near_duplicates
+        What to do about near-duplicate images on both sides of a split: ``measure`` what they are
+        worth, ``warn``, put them in one ``group``, or ``ignore`` them.
+    expect
+        Published numbers: name → value, tol, source.
+
+    """
+
+    title: str = ""
+    cite: str = ""
+    dataset: Table
+    split: str | Table | None = None
+    final: Literal["refit", "mean of folds"] = "refit"
+    inner: Inner = Inner()
+    responses: Table = {}
+    features: dict[str, Table] = {}
+    member: tuple[Member, ...] = Field(min_length=1)
+    scores: tuple[str, ...] = ("pearson", "spearman", "r2", "mse")
+    near_duplicates: Literal["measure", "warn", "group", "ignore"] = "measure"
+    expect: dict[str, Table] = {}
+    base: Path | None = Field(default=None, exclude=True)
+
+    def named(self, name: str) -> Member:
+        """The member of that name."""
+        for member in self.member:
+            if member.name == name:
+                return member
+        raise RecipeError(unknown("member", name, [m.name for m in self.member]))
+
+    def members_of(self, member: Member) -> tuple[str, ...]:
+        """Names of the earlier members that a member's `features` name."""
+        earlier = [m.name for m in self.member[: self.member.index(member)]]
+        found: dict[str, None] = {}
+        for pattern in member.features:
+            if pattern.partition(".")[0] in self.features:
+                continue
+            hits = [n for n in earlier if _is(pattern, n)]
+            found |= dict.fromkeys(hits)
+        return tuple(found)
+
+    def patterns_of(self, member: Member) -> tuple[str, ...]:
+        """The patterns of a member's `features` that are meant for feature spaces."""
+        members = self.members_of(member)
+        return tuple(p for p in member.features if not any(_is(p, m) for m in members))
+
+    def toml(self) -> str:
+        """The recipe as a TOML file."""
+        return tomli_w.dumps(_writable(self.model_dump(mode="python", exclude_none=True)))
+
+
+def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe by path or by the name of a shipped one (``folder/ridge``), with overrides.
+
+    Raises
+    ------
+    RecipeError, FileError
+        When there is no such recipe, or it does not fit the schema.
+
+    """
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        if not path.is_file():
+            raise FileError(f"no recipe file {str(path)!r}; shipped ones: {', '.join(shipped())}")
+        text, base, where = path.read_text(encoding="utf-8"), path.resolve().parent, str(path)
+    else:
+        if str(name) not in shipped():
+            raise RecipeError(unknown("recipe", str(name), [*shipped(), "or a path to a .toml"]))
+        text = resources.files("striate.recipes").joinpath(f"{name}.toml").read_text("utf-8")
+        base, where = None, str(name)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FileError(f"{where} is no valid TOML: {error}") from error
+    for override in overrides:
+        apply_override(table, override)
+    return parse(table, base, where)
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with striate."""
+    root = resources.files("striate.recipes")
+    found = [f.name for f in root.iterdir() if f.name.endswith(".toml")]
+    for folder in root.iterdir():
+        if folder.is_dir():
+            found += [f"{folder.name}/{f.name}" for f in folder.iterdir() if "toml" in f.name]
+    return sorted(f.removesuffix(".toml") for f in found)
+
+
+def parse(table: Mapping[str, Any], base: Path | None = None, where: str = "recipe") -> Recipe:
+    """A recipe from its table; every mistake is one sentence that names the valid keys."""
+    try:
+        recipe = Recipe(**table, base=base)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {_explain(error)}") from error
+    names = [m.name for m in recipe.member]
+    twice = sorted({n for n in names if names.count(n) > 1} | set(names) & set(recipe.features))
+    if twice:
+        raise RecipeError(f"{where}: names must differ, but {some(twice)} stands twice")
+    return recipe
+
+
+def apply_override(table: Table, override: str) -> None:
+    """Set one dotted path of a recipe's table: ``member.roi.encoder.epochs=5``."""
+    path, sign, text = override.partition("=")
+    if not sign or not path.strip():
+        raise RecipeError(f"override {override!r} is not of the form key=value")
+    steps = path.strip().split(".")
+    place: Any = table
+    for k, step in enumerate(steps[:-1]):
+        if isinstance(place, list):
+            place = _entry(place, step, ".".join(steps[: k + 1]))
+            continue
+        if isinstance(place.get(step), str):
+            place[step] = {"use": place[step]}
+        place = place.setdefault(step, {})
+        if not isinstance(place, dict | list):
+            raise RecipeError(f"override {override!r}: {'.'.join(steps[: k + 1])} is no table")
+    if isinstance(place, list):
+        raise RecipeError(f"override {override!r} names a member but none of its fields")
+    place[steps[-1]] = _value(text)
+
+
+def expand(recipe: Recipe) -> Recipe:
+    """The same recipe with every sweep multiplied out into members and feature tables.
+
+    >>> table = {"use": "ridge"}
+    >>> m = {"name": "m", "encoder": table, "sweep": {"encoder.folds": [3, 5]}}
+    >>> [m.name for m in expand(Recipe(dataset={"use": "folder"}, member=[m])).member]
+    ['m@folds=3', 'm@folds=5']
+    """
+    features = dict(recipe.features)
+    members: list[Member] = []
+    variants: dict[str, list[str]] = {}
+    for member in recipe.member:
+        named = _replaced(member.features, variants)
+        member = member.model_copy(update={"features": named})
+        if member.after in variants:
+            raise RecipeError(
+                f"member {member.name!r} starts after {member.after!r}, which is swept; name one of"
+                f" {', '.join(variants[member.after])}"
+            )
+        if not member.sweep:
+            members.append(member)
+            continue
+        for values in itertools.product(*member.sweep.values()):
+            variant = _variant(member, dict(zip(member.sweep, values, strict=True)), features)
+            variants.setdefault(member.name, []).append(variant.name)
+            members.append(variant)
+    return recipe.model_copy(update={"features": features, "member": tuple(members)})
+
+
+def _variant(member: Member, values: Mapping[str, Any], features: dict[str, Table]) -> Member:
+    table = member.model_dump(exclude={"sweep"})
+    tags = []
+    for path, value in values.items():
+        label = _label(value)
+        head, _, rest = path.partition(".")
+        if head == "features" and rest:
+            name, _, inner = rest.partition(".")
+            if name not in features or not inner:
+                raise RecipeError(unknown("feature in a sweep", rest, features))
+            fresh = f"{name}@{inner}={label}"
+            features[fresh] = _with(features[name], inner, value)
+            table["features"] = [_renamed(p, name, fresh) for p in table["features"]]
+            tags.append(f"{name}.{inner}={label}")
+        elif path == "features":
+            table["features"] = value
+            tags.append(label)
+        else:
+            table = _with(table, path, value)
+            tags.append(f"{path.removeprefix('encoder.')}={label}")
+    table["name"] = f"{member.name}@{','.join(tags)}"
+    try:
+        return Member(**table)
+    except ValidationError as error:
+        raise RecipeError(f"sweep of member {member.name!r}: {_explain(error)}") from error
+
+
+def _with(table: Mapping[str, Any], path: str, value: Any) -> Table:
+    head, _, rest = path.partition(".")
+    copy = dict(table)
+    if not rest:
+        copy[head] = value
+        return copy
+    inner = copy.get(head, {})
+    copy[head] = _with({"use": inner} if isinstance(inner, str) else inner, rest, value)
+    return copy
+
+
+def _renamed(pattern: str, name: str, fresh: str) -> str:
+    head, dot, rest = pattern.partition(".")
+    return f"{fresh}{dot}{rest}" if head == name else pattern
+
+
+def _replaced(patterns: Iterable[str], variants: Mapping[str, list[str]]) -> tuple[str, ...]:
+    return tuple(n for p in patterns for n in variants.get(p, [p]))
+
+
+def _is(pattern: str, name: str) -> bool:
+    return pattern == name or fnmatchcase(name, pattern)
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "+".join(f"{k}:{_label(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return "+".join(_label(v) for v in value)
+    return str(value).replace("/", "_").replace("*", "all")
+
+
+def _entry(members: list[Any], name: str, path: str) -> Table:
+    for entry in members:
+        if isinstance(entry, dict) and entry.get("name") == name:
+            return entry
+    raise RecipeError(unknown("member", name, [str(m.get("name")) for m in members], path))
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    path = ".".join(str(p) for p in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model = Member if first["loc"][0] == "member" else Inner if "inner" in path else Recipe
+        if first["loc"][0] in ("member", "inner") and len(first["loc"]) == 1:
+            model = Recipe
+        valid = [f for f in model.model_fields if f != "base"]
+        return unknown("key", str(first["loc"][-1]), valid, path)
+    return f"{path or 'recipe'} = {first.get('input')!r}: {first['msg']}"
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _writable(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_writable(v) for v in value if v is not None]
+    return value if isinstance(value, str | int | float | bool) else str(value)

@@ -1,0 +1,5 @@
+"""What came out: the record of a run, its tables, figures and page."""
+
+from striate.report.record import Report
+
+__all__ = ["Report"]

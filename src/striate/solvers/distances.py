@@ -1,0 +1,171 @@
+"""Dissimilarities between all pairs of stimuli as one matrix product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_numpy_array
+from jaxtyping import Float
+
+from striate.errors import DataError
+from striate.solvers._arrays import Array, check_finite, on_cpu
+
+
+def correlation_distances(
+    x: Float[Array, "stimulus feature"], *, double: bool = False
+) -> Float[Array, "stimulus stimulus"]:
+    """Return 1 - Pearson correlation of every two rows: 0 is alike, 2 is opposite.
+
+    d_ij = 1 - z_i'z_j with z_i = (x_i - mean(x_i)) / |x_i - mean(x_i)|. The result has the type of
+    `x`, is exactly symmetric and has a zero diagonal; with `double`, float32 data is computed and
+    returned in float64. Raises `DataError` for NaN and for a row that is constant, whose
+    correlation is undefined. Kriegeskorte, Mur & Bandettini 2008, doi:10.3389/neuro.06.004.2008.
+
+    >>> correlation_distances(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])).round(9)
+    array([[0., 2.], [2., 0.]])
+    """
+    return _one_minus_cosine(x, double, centre=True)
+
+
+def cosine_distances(
+    x: Float[Array, "stimulus feature"], *, double: bool = False
+) -> Float[Array, "stimulus stimulus"]:
+    """Return 1 - cosine of the angle between every two rows.
+
+    d_ij = 1 - x_i'x_j / (|x_i| |x_j|). Types, symmetry and errors as for `correlation_distances`;
+    here a row of zeros is the undefined one.
+
+    >>> cosine_distances(np.array([[1.0, 0.0], [0.0, 3.0]]))
+    array([[0., 1.], [1., 0.]])
+    """
+    return _one_minus_cosine(x, double, centre=False)
+
+
+def squared_euclidean_distances(
+    x: Float[Array, "stimulus feature"], *, double: bool = True
+) -> Float[Array, "stimulus stimulus"]:
+    """Return |x_i - x_j|^2 of every two rows, in units of x squared.
+
+    d_ij = |x_i|^2 + |x_j|^2 - 2 x_i'x_j about the mean row. That difference cancels for rows that
+    are close, so float32 data is computed in float64 unless `double` is off; the result has the
+    type of `x`, is exactly symmetric, never negative and has a zero diagonal. Raises `DataError`
+    for NaN.
+
+    >>> squared_euclidean_distances(np.array([[0.0, 0.0], [3.0, 4.0]]))
+    array([[ 0., 25.], [25., 0.]])
+    """
+    return _squared(x, double, root=False)
+
+
+def euclidean_distances(
+    x: Float[Array, "stimulus feature"], *, double: bool = True
+) -> Float[Array, "stimulus stimulus"]:
+    """Return |x_i - x_j| of every two rows: the root of `squared_euclidean_distances`.
+
+    >>> euclidean_distances(np.array([[0.0, 0.0], [3.0, 4.0]]))
+    array([[0., 5.], [5., 0.]])
+    """
+    return _squared(x, double, root=True)
+
+
+def upper_triangle(rdm: Float[Array, "*batch stimulus stimulus"]) -> Float[Array, "*batch pair"]:
+    """Return the entries above the diagonal, row by row: the order of scipy's `squareform`.
+
+    Works on one RDM or on any stack of them; raises `DataError` if the last two axes differ.
+
+    >>> upper_triangle(np.array([[0.0, 1.0, 2.0], [1.0, 0.0, 3.0], [2.0, 3.0, 0.0]]))
+    array([1., 2., 3.])
+    """
+    n = rdm.shape[-1]
+    if rdm.shape[-2] != n:
+        raise DataError(
+            f"an RDM of shape {tuple(rdm.shape)} is not square: give stimulus x stimulus"
+        )
+    rows, columns = _pairs(rdm, n)
+    return rdm[..., rows, columns]
+
+
+def from_pairs(pairs: Float[Array, "*batch pair"]) -> Float[Array, "*batch stimulus stimulus"]:
+    """Return the symmetric RDM with a zero diagonal: the inverse of `upper_triangle`.
+
+    Raises `DataError` if the number of pairs is none of n (n - 1) / 2.
+
+    >>> from_pairs(np.array([1.0, 2.0, 3.0]))
+    array([[0., 1., 2.], [1., 0., 3.], [2., 3., 0.]])
+    """
+    count = pairs.shape[-1]
+    n = (1 + round((1 + 8 * count) ** 0.5)) // 2
+    if n * (n - 1) // 2 != count:
+        raise DataError(
+            f"{count} pairs are those of no number of stimuli: give n (n - 1) / 2, "
+            f"for example {n * (n - 1) // 2} for {n}"
+        )
+    xp = array_namespace(pairs)
+    rows, columns = _pairs(pairs, n)
+    rdm = xp.zeros((*pairs.shape[:-1], n, n), dtype=pairs.dtype, device=device(pairs))
+    rdm[..., rows, columns] = pairs
+    rdm[..., columns, rows] = pairs
+    return rdm
+
+
+def _pairs(like: Array, n: int) -> tuple[Any, Any]:
+    xp = array_namespace(like)
+    rows, columns = np.triu_indices(n, 1)
+    where = device(like)
+    return xp.asarray(rows, device=where), xp.asarray(columns, device=where)
+
+
+def _one_minus_cosine(x: Array, double: bool, *, centre: bool) -> Array:
+    (x,), back = on_cpu(x)
+    check_finite("x", x, "feature")
+    xp = array_namespace(x)
+    z = xp.astype(x, xp.float64, copy=True) if double else xp.asarray(x, copy=True)
+    size = xp.sqrt(xp.sum(z * z, axis=1))
+    if centre:
+        z -= xp.mean(z, axis=1, keepdims=True)
+    norm = xp.sqrt(xp.sum(z * z, axis=1))
+    # a constant row leaves only the rounding of its mean
+    flat = norm <= 8 * xp.finfo(z.dtype).eps * size
+    if bool(xp.any(flat)):
+        row = int(xp.argmax(xp.astype(flat, xp.int64)))
+        what = "constant" if centre else "zero"
+        raise DataError(
+            f"stimulus {row} is {what} over its {x.shape[1]} features, so its distance is "
+            f"undefined: leave it out or choose Euclidean distances"
+        )
+    z /= norm[:, None]
+    d = _product(z)
+    d *= -1.0
+    d += 1.0
+    return back(_finish(d))
+
+
+def _squared(x: Array, double: bool, *, root: bool) -> Array:
+    (x,), back = on_cpu(x)
+    check_finite("x", x, "feature")
+    xp = array_namespace(x)
+    z = xp.astype(x, xp.float64) if double else x
+    z = z - xp.mean(z, axis=0)
+    d = _product(z)
+    squares = xp.asarray(xp.linalg.diagonal(d), copy=True)
+    d *= -2.0
+    d += squares[:, None] + squares  # one sum: two would round differently above and below
+    d = _finish(d)
+    return back(xp.astype(xp.sqrt(d) if root else d, x.dtype, copy=False))
+
+
+def _product(z: Float[Array, "stimulus feature"]) -> Float[Array, "stimulus stimulus"]:
+    """Return z z', exactly symmetric."""
+    product = z @ z.T
+    if is_numpy_array(z):  # NumPy computes one triangle and mirrors it
+        return product
+    return (product + product.T) / 2
+
+
+def _finish(d: Float[Array, "stimulus stimulus"]) -> Float[Array, "stimulus stimulus"]:
+    """Take away, in place, what rounding left on the diagonal and below zero."""
+    xp = array_namespace(d)
+    index = xp.arange(d.shape[0], device=device(d))
+    d[index, index] = 0.0
+    return xp.clip(d, min=0.0, out=d) if is_numpy_array(d) else xp.clip(d, min=0.0)

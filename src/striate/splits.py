@@ -1,0 +1,239 @@
+"""Who may see what: parts of the stimuli that share no image, no duplicate and no leak group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from striate.data import Stimuli, natural_key
+from striate.errors import DataError, some
+
+NAMES = {
+    "parts": "striate.splits:Parts",
+    "kfold": "striate.splits:KFold",
+    "last": "striate.splits:Last",
+    "fixed": "striate.splits:Fixed",
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One outer call: fit on the stimuli `train`, predict the rows of the stimuli `test`."""
+
+    name: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+class Split(Protocol):
+    """Turns stimuli into outer calls; stimuli of part ``test`` are never in a training set."""
+
+    def calls(self, stimuli: Stimuli) -> list[Call]:
+        """The outer calls."""
+
+
+def leak_units(stimuli: Stimuli) -> pd.Series:
+    """The unit of each stimulus: stimuli of one group or of one content are never parted.
+
+    Returns a Series, stimulus id → id of the unit's first member.
+
+    >>> table = pd.DataFrame({"group": ["g", "g", "", ""], "digest": ["", "1", "1", "2"]},
+    ...                      index=["a", "b", "c", "d"])
+    >>> list(leak_units(Stimuli(table)))
+    ['a', 'a', 'a', 'd']
+    """
+    ids = sorted(stimuli.ids, key=natural_key)
+    table = stimuli.table.loc[ids]
+    pairs = []
+    for column in ("group", "digest"):
+        seen: dict[str, str] = {}
+        for i, value in zip(ids, table[column].astype(str), strict=True):
+            if value:
+                pairs.append((i, seen.setdefault(value, i)))
+    return joined(pd.Series({i: i for i in stimuli.ids}, dtype=object), pairs)
+
+
+def joined(units: pd.Series, pairs: Iterable[tuple[str, str]]) -> pd.Series:
+    """Units in which the stimuli of each pair are never parted either.
+
+    >>> list(joined(pd.Series({"a": "a", "b": "b", "c": "b"}), [("a", "c")]))
+    ['a', 'a', 'a']
+    """
+    parent = {u: u for u in units.unique()}
+
+    def root(u: str) -> str:
+        while parent[u] != u:
+            parent[u] = parent[parent[u]]
+            u = parent[u]
+        return u
+
+    for one, other in pairs:
+        first, second = sorted((root(units[one]), root(units[other])), key=natural_key)
+        parent[second] = first
+    return units.map(root)
+
+
+def duplicates(stimuli: Stimuli) -> list[tuple[str, ...]]:
+    """Sets of stimuli with exactly the same content."""
+    table = stimuli.table[stimuli.table["digest"] != ""]
+    sets = table.groupby("digest", sort=False).groups.values()
+    return [tuple(map(str, s)) for s in sets if len(s) > 1]
+
+
+def folds_of(
+    units: Sequence[str], folds: int, seed: int, shuffle: bool = True
+) -> Int[np.ndarray, " row"]:
+    """A fold label per row so that rows of one unit share a fold.
+
+    Units are ordered by name before they are shuffled, so the order of rows does not matter; with
+    one unit per row in order the folds are those of scikit-learn's `KFold`.
+
+    Raises
+    ------
+    DataError
+        When there are fewer units than folds.
+
+    """
+    unique = sorted(set(units), key=natural_key)
+    if folds < 2 or len(unique) < folds:
+        raise DataError(
+            f"{folds} folds need at least two folds and as many independent stimuli, but there are"
+            f" {len(unique)}; ask for fewer folds or bring more stimuli"
+        )
+    order = np.arange(len(unique))
+    if shuffle:
+        np.random.RandomState(seed).shuffle(order)
+    sizes = _sizes(len(unique), folds)
+    label = np.empty(len(unique), dtype=np.int64)
+    label[order] = np.repeat(np.arange(folds), sizes)
+    fold = dict(zip(unique, label.tolist(), strict=True))
+    return np.array([fold[u] for u in units], dtype=np.int64)
+
+
+def _sizes(count: int, folds: int) -> list[int]:
+    return [count // folds + (k < count % folds) for k in range(folds)]
+
+
+def _parts(stimuli: Stimuli) -> tuple[list[str], list[str]]:
+    """Stimuli that may be trained on, and those set aside as tests, in natural order."""
+    part = stimuli.table["part"].astype(str)
+    odd = sorted(set(part) - {"", "train", "test", "unused"})
+    if odd:
+        raise DataError(f"unknown part {some(odd)}; a stimulus is `train`, `test` or `unused`")
+    ids = sorted(stimuli.ids, key=natural_key)
+    return [i for i in ids if part[i] in ("", "train")], [i for i in ids if part[i] == "test"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The dataset's own split: fit on part ``train``, predict part ``test``."""
+
+    def calls(self, stimuli: Stimuli) -> list[Call]:
+        """One call."""
+        train, test = _parts(stimuli)
+        if not test:
+            raise DataError(
+                "the dataset sets no stimuli aside as test; choose a split, such as"
+                ' split = { use = "kfold", folds = 5 }'
+            )
+        return [Call("test", tuple(train), tuple(test))]
+
+
+@dataclass(frozen=True)
+class KFold:
+    """K folds over independent stimuli: grouped by leak group and by exact content.
+
+    `group` names another column of the stimuli whose values are never parted.
+    """
+
+    folds: int = 5
+    seed: int = 0
+    shuffle: bool = True
+    group: str = "group"
+
+    def calls(self, stimuli: Stimuli) -> list[Call]:
+        """One call per fold, and a last one, ``final``, for stimuli set aside as test."""
+        grouped = _regroup(stimuli, self.group)
+        train, test = _parts(stimuli)
+        units = leak_units(grouped)
+        fold = folds_of([units[i] for i in train], self.folds, self.seed, self.shuffle)
+        calls = [
+            Call(
+                f"fold{k}",
+                tuple(i for i, f in zip(train, fold, strict=True) if f != k),
+                tuple(i for i, f in zip(train, fold, strict=True) if f == k),
+            )
+            for k in range(self.folds)
+        ]
+        return [*calls, *_final(train, test, units)]
+
+
+@dataclass(frozen=True)
+class Last:
+    """Hold out the last stimuli in natural order: a `fraction` of them, or `count`."""
+
+    fraction: float = 0.1
+    count: int | None = None
+
+    def calls(self, stimuli: Stimuli) -> list[Call]:
+        """One call, and ``final`` for stimuli set aside as test.
+
+        Stimuli of the training side that share a unit with a held-out one are held out of both.
+        """
+        train, test = _parts(stimuli)
+        size = self.count if self.count is not None else round(self.fraction * len(train))
+        if not 0 < size < len(train):
+            raise DataError(f"cannot hold out the last {size} of {len(train)} stimuli")
+        units = leak_units(stimuli)
+        held = train[-size:]
+        return [_clean("last", train[:-size], held, units), *_final(train, test, units)]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Lists of stimulus ids, from the recipe: `test`, and `train` (all others when empty)."""
+
+    test: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+
+    def calls(self, stimuli: Stimuli) -> list[Call]:
+        """One call, and ``final`` for stimuli set aside as test."""
+        both = sorted(set(self.test) & set(self.train))
+        if both or not self.test:
+            raise DataError(
+                f"split.fixed needs a `test` list that shares nothing with `train`: {some(both)}"
+            )
+        stimuli.select([*self.test, *self.train])
+        train, test = _parts(stimuli)
+        units = leak_units(stimuli)
+        rest = [i for i in train if i not in set(self.test)]
+        chosen = [i for i in rest if i in set(self.train)] if self.train else rest
+        return [
+            _clean("test", chosen, list(self.test), units),
+            *_final(train, [t for t in test if t not in set(self.test)], units),
+        ]
+
+
+def _regroup(stimuli: Stimuli, column: str) -> Stimuli:
+    if column == "group":
+        return stimuli
+    if column not in stimuli.table:
+        raise DataError(
+            f"split.group names column {column!r}, but stimuli have {some(stimuli.table.columns)}"
+        )
+    own = stimuli.table[column].astype(str)
+    return stimuli.with_column("group", own.where(own != "", stimuli.table["group"]))
+
+
+def _clean(name: str, train: Iterable[str], test: Sequence[str], units: pd.Series) -> Call:
+    held = {units[i] for i in test}
+    return Call(name, tuple(i for i in train if units[i] not in held), tuple(test))
+
+
+def _final(train: Sequence[str], test: Sequence[str], units: pd.Series) -> list[Call]:
+    return [_clean("final", train, test, units)] if test else []
