@@ -2,6 +2,9 @@
 
     STRIATE_REAL_DATA=/path python benchmarks/extraction.py [--rounds 3] [--skip-memory]
 
+OMP_NUM_THREADS sets the threads of all loops (default: all cores), BENCHMARK_IMAGES the number of
+images (default: 1200).
+
 Every measurement is a process of its own, and the kinds take turns, so that a busy machine is busy
 for all of them. "Bare" loops find normalised images in memory and keep pooled features there;
 "striate" reads and decodes the files, extracts, and writes a checked store. Importing, building the
@@ -32,10 +35,16 @@ PLAIN = "striate: files to store, batch 16, without keeping memory"
 
 
 def files() -> tuple[list[str], str]:
+    """The images and the weights."""
     from striate.media import list_images
 
     root = Path(os.environ["STRIATE_REAL_DATA"])
-    return list_images(root / "v4/201025"), str(root / "weights/squeezenet1_0.safetensors")
+    images = list_images(root / "v4/201025")[: int(os.environ.get("BENCHMARK_IMAGES", "1200"))]
+    return images, str(root / "weights/squeezenet1_0.safetensors")
+
+
+def threads() -> int:
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
 def extractor(weights: str):
@@ -53,6 +62,7 @@ def bare(batch: int, channels_last: bool, keep: bool) -> dict:
 
     if keep:
         keep_freed_memory()
+    torch.set_num_threads(threads())
     images, weights = files()
     network = extractor(weights).network()
     module = network.build().features[:10].to(memory_format=torch.contiguous_format)
@@ -91,7 +101,10 @@ def full(repeats: int, keep: bool) -> dict:
     images, weights = files()
     many = images * repeats
     part = extractor(weights)
-    with tempfile.TemporaryDirectory() as folder, using(Machine(batch=16, quiet=True)):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        using(Machine(batch=16, threads=threads(), device="cpu", quiet=True)),
+    ):
         for _ in part(Stimuli.from_files(images[:16])):
             pass
         begin = time.perf_counter()
@@ -147,12 +160,10 @@ def report(kinds: list[str], rounds: list[dict[str, float]]) -> None:
 
     import torch
 
-    from striate.machine import here
-
     print(
-        f"\n{platform.machine()}, {os.cpu_count()} cores, {here().threads} threads, Python"
-        f" {platform.python_version()}, torch {torch.__version__}; squeezenet1_0 at 224, features.9,"
-        f" mean 6 × 6; {len(rounds)} rounds\n"
+        f"\n{platform.machine()}, {os.cpu_count()} cores, {threads()} threads, Python"
+        f" {platform.python_version()}, torch {torch.__version__}; squeezenet1_0 at 224,"
+        f" features.9, mean 6 × 6; {len(rounds)} rounds\n"
     )
     print("| loop | ms per image, median (all) | images per second | of the best bare loop |")
     print("|---|---|---|---|")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class Extractor(Protocol):
 class Step(Protocol):
     """A transformation of features that is fitted on the stimuli of each fit."""
 
-    def fit(self, features: Features) -> Self:
+    def fit(self, features: Features) -> Step:
         """A copy that has seen the training stimuli in view."""
         ...
 
@@ -89,7 +89,7 @@ class Step(Protocol):
 class Encoder(Protocol):
     """Fits features to responses and predicts rows."""
 
-    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Self:
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Encoder:
         """A fitted copy.
 
         `features` sees the training stimuli; all `groups` share the same rows unless a group joins

@@ -191,13 +191,22 @@ def _rescaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def _in_order(block: Responses) -> Responses:
     """Rows and targets in natural order, so that the order of files changes no number."""
-    shown, ids = slots(block), block.row.values
-    order = [[*map(natural_key, s), natural_key(i)] for s, i in zip(shown, ids, strict=True)]
-    rows = sorted(range(len(order)), key=order.__getitem__)
+    rows = _order([*slots(block).T, block.row.values])
     names = target_table(block).reset_index()
     keys = [c for c in ("subject", "target", "time") if c in names]
-    labels = [[natural_key(str(v)) for v in line] for line in names[keys].to_numpy()]
-    targets = sorted(range(len(labels)), key=labels.__getitem__)
+    targets = _order([names[k].to_numpy() for k in keys])
     if rows == list(range(len(rows))) and targets == list(range(len(targets))):
         return block
     return block.isel(row=rows, target=targets)
+
+
+def _order(columns: Sequence[np.ndarray]) -> list[int]:
+    """Natural order of lines, by the first column, then the next."""
+    ranks = []
+    for column in columns:
+        unique, place = np.unique(column.astype(str), return_inverse=True)
+        keys = [natural_key(str(u)) for u in unique]
+        rank = np.empty(len(unique), dtype=np.int64)
+        rank[sorted(range(len(unique)), key=keys.__getitem__)] = np.arange(len(unique))
+        ranks.append(rank[place])
+    return [int(i) for i in np.lexsort(ranks[::-1])]

@@ -92,8 +92,6 @@ def build(kind: str, table: Mapping[str, Any] | str, base: Path | None = None) -
 
 def make(cls: type, line: Mapping[str, Any], what: str, base: Path | None = None) -> Any:
     """An instance of a dataclass from a table of fields, with types checked and coerced."""
-    from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
     hints = get_type_hints(cls)
     values = {}
@@ -105,19 +103,11 @@ def make(cls: type, line: Mapping[str, Any], what: str, base: Path | None = None
             values[key] = build(kind, value, base)
             continue
         hint = hints[key]
-        if isinstance(value, str) and get_origin(hint) in (tuple, list):
-            value = [v.strip() for v in value.split(",") if v.strip()]
         try:
-            config = ConfigDict(arbitrary_types_allowed=True)
-            try:
-                adapter = TypeAdapter(hint, config=config)
-            except PydanticUserError:
-                adapter = TypeAdapter(hint)
-            values[key] = adapter.validate_python(value)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
+            values[key] = _fitted(value, hint)
+        except ValueError as error:
             raise RecipeError(
-                f"{what}: {key} = {value!r} does not fit {_type_name(hint)} ({reason})"
+                f"{what}: {key} = {value!r} does not fit {_type_name(hint)}: {error}"
             ) from error
     missing = [
         f.name
@@ -131,6 +121,32 @@ def make(cls: type, line: Mapping[str, Any], what: str, base: Path | None = None
             f"{what} needs {', '.join(missing)}: set it in the recipe or as key=value"
         )
     return cls(**values)
+
+
+def _fitted(value: Any, hint: Any) -> Any:
+    """The value as the type of a field; a lone value or `a,b` becomes a list where one is meant.
+
+    Raises ValueError with the reason when it cannot.
+    """
+    from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+    if get_origin(hint) in (tuple, list) and not isinstance(value, list | tuple):
+        parts = value.split(",") if isinstance(value, str) else [value]
+        value = [p.strip() if isinstance(p, str) else p for p in parts if p != ""]
+    try:
+        adapter = TypeAdapter(hint)
+    except PydanticSchemaGenerationError:
+        return value
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        # On the command line `test=92` reads as a number where a name may be meant.
+        text = [str(v) for v in value] if isinstance(value, list) else str(value)
+        try:
+            return adapter.validate_python(text)
+        except ValidationError:
+            raise ValueError(reason) from error
 
 
 def table_of(component: Any, use: str) -> dict[str, Any]:

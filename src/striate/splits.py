@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ class Call:
     test: tuple[str, ...]
 
 
+@runtime_checkable
 class Split(Protocol):
     """Turns stimuli into outer calls; stimuli of part ``test`` are never in a training set."""
 

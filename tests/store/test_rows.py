@@ -1,5 +1,6 @@
 """Rows are found by digest in any order, and damage never goes unseen."""
 
+import errno
 import json
 import pickle
 import tempfile
@@ -146,6 +147,19 @@ def test_a_block_removed_by_another_process_is_missed_in_time(tmp_path):
     np.testing.assert_array_equal(entry.read("a", digests[:4]), rows_of(digests[:4]))
 
 
+def test_a_system_that_refuses_to_read_is_no_damage(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    _, digests = filled(tmp_path)
+    for name in ("striate.store.atomic.checksum", "pathlib.Path.read_bytes"):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, refuse)
+            with pytest.raises(FileError, match="Too many open files"):
+                Entry(tmp_path, KEY, {}).missing(digests)
+    assert Entry(tmp_path, KEY, {}).missing(digests) == []
+
+
 def test_rows_appended_by_another_process_are_seen(tmp_path):
     entry, _ = filled(tmp_path)
     more = rows_of(["d90", "d91"])
@@ -168,7 +182,7 @@ def test_pickled_objects_are_refused_even_with_a_sound_manifest(tmp_path):
 
     about = atomic.check_folder(block)
     atomic.write_folder(block, fill, about, replace=True)
-    with pytest.raises(FileError, match="0-a.npy"):
+    with pytest.raises(FileError, match=r"0-a.npy"):
         Entry(tmp_path, KEY, {}).read("a", digests)
     (block / "1-b.npy").write_bytes(pickle.dumps([Bomb()]))
     assert Entry(tmp_path, KEY, {}).missing(digests) == digests[:4]
@@ -179,7 +193,7 @@ def test_an_older_entry_of_other_shapes_is_an_error(tmp_path):
     entry, _ = filled(tmp_path)
     with pytest.raises(DataError, match=r"another shape .*'a' 5 float32 there, 'a' 6 float32 here"):
         entry.append(["n"], {"a": np.zeros((1, 6), np.float32), "b": np.zeros(1, np.uint8)})
-    with pytest.raises(DataError, match="'b' uint8|'b' single uint8 there, 'b' none here"):
+    with pytest.raises(DataError, match=r"'b' uint8|'b' single uint8 there, 'b' none here"):
         entry.append(["n"], {"a": np.zeros((1, 5), np.float32)})
     other = Entry(tmp_path, "cd" + KEY, {})
     other.append(["n"], {"a": np.zeros((1, 6), np.float32), "b": np.zeros(1, np.uint8)})
@@ -208,7 +222,7 @@ def test_bad_batches_leave_nothing(tmp_path, digests, array, message):
 
 def test_an_unknown_space_names_the_known(tmp_path):
     entry, digests = filled(tmp_path)
-    with pytest.raises(DataError, match="unknown feature space 'c'.*Valid: a, b"):
+    with pytest.raises(DataError, match=r"unknown feature space 'c'.*Valid: a, b"):
         entry.read("c", digests)
 
 
@@ -223,9 +237,20 @@ def test_an_entry_travels_to_another_process(tmp_path):
     np.testing.assert_array_equal(again.read("a", digests), rows_of(digests))
 
 
+def test_rows_without_columns_and_single_numbers(tmp_path):
+    entry = Entry(tmp_path, KEY, {})
+    entry.append(["x", "y"], {"none": np.zeros((2, 0)), "one": np.array([1.0, 2.0])})
+    assert entry.read("none", ["y", "x", "y"]).shape == (3, 0)
+    np.testing.assert_array_equal(entry.read("one", ["y", "x", "y"]), [2, 1, 2])
+
+
 def test_memory_layout_of_a_batch_does_not_matter(tmp_path):
     rows = np.arange(6.0).reshape(2, 3)
-    for key, array in {"aa": rows, "bb": np.asfortranarray(rows), "cc": rows.repeat(2, 1)[:, ::2]}.items():
+    for key, array in {
+        "aa": rows,
+        "bb": np.asfortranarray(rows),
+        "cc": rows.repeat(2, 1)[:, ::2],
+    }.items():
         Entry(tmp_path, key, {}).append(["x", "y"], {"a": array})
     files = [p.read_bytes() for p in sorted(tmp_path.rglob("*.npy"))]
     assert len(files) == 3 and len(set(files)) == 1

@@ -48,7 +48,10 @@ class Toy:
         for start in range(0, len(digests), self.batch):
             rows = np.stack([row_of(d, self.width) for d in digests[start : start + self.batch]])
             time.sleep(self.pause)
-            yield {"low": rows, "deep/3 relu": (rows * 2).astype(np.float64).reshape(-1, 2, self.width // 2)}
+            yield {
+                "low": rows,
+                "deep/3 relu": (rows * 2).astype(np.float64).reshape(-1, 2, self.width // 2),
+            }
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

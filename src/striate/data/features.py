@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -14,6 +14,7 @@ from striate.data.responses import Responses, row_table, slots
 from striate.errors import DataError, some, unknown
 
 
+@runtime_checkable
 class Space(Protocol):
     """One feature space: an array over stimuli that may live on disk."""
 

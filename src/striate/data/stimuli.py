@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from striate.errors import DataError, some
 COLUMNS = ("file", "onset", "duration", "digest", "group", "part")
 
 
+@lru_cache(maxsize=1 << 18)
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that orders numbers inside names by value.
 

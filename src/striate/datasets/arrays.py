@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -40,7 +41,7 @@ def read_array(path: Path, variable: str = "") -> xr.DataArray:
         raise FileError(f"cannot read {path}: its kind is none of {', '.join(READERS)}")
     try:
         array = READERS[kind](path, variable)
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise FileError(f"{path} is damaged or no {kind} file: {error}") from error
     return array.copy(data=_floating(array.values, path))
 
@@ -62,8 +63,8 @@ def read_mat(path: Path, wanted: str = "") -> dict[str, np.ndarray]:
 
     try:
         found = loadmat(path, variable_names=[wanted] if wanted else None)
-    except (ValueError, TypeError) as error:
-        raise FileError(f"{path} is no MATLAB file: {error}") from error
+    except Exception as error:  # what scipy raises for a damaged file is not documented
+        raise FileError(f"{path} is damaged or no MATLAB file: {error}") from error
     arrays = {n: v for n, v in found.items() if isinstance(v, np.ndarray)}
     if wanted and not arrays:
         return read_mat(path)
@@ -71,12 +72,13 @@ def read_mat(path: Path, wanted: str = "") -> dict[str, np.ndarray]:
 
 
 def _npy(path: Path, variable: str) -> xr.DataArray:
-    return xr.DataArray(_numpy(path))
+    with path.open("rb") as stream:
+        return xr.DataArray(_numpy(stream, path))
 
 
-def _numpy(path: Path) -> Any:
+def _numpy(stream: IO[bytes], path: Path) -> Any:
     try:
-        return np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
+        return np.load(stream, allow_pickle=False)
     except ValueError as error:
         if "allow_pickle" not in str(error) and "Object arrays" not in str(error):
             raise FileError(f"{path} is damaged or no NumPy file: {error}") from error
@@ -91,18 +93,18 @@ def _runs_code(path: Path) -> str:
 
 
 def _npz(path: Path, variable: str) -> xr.DataArray:
-    archive = _numpy(path)
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise FileError(f"{path} is no .npz archive")
-    with archive:
-        arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
+    with path.open("rb") as stream:
+        archive = _numpy(stream, path)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise FileError(f"{path} is no .npz archive")
         for name in archive.files:
             try:
                 arrays[name] = archive[name]
             except ValueError as error:
                 if not variable or name == variable:
                     raise FileError(_runs_code(path)) from error
-        return xr.DataArray(_choose(arrays, variable, path))
+    return xr.DataArray(_choose(arrays, variable, path))
 
 
 def _mat(path: Path, variable: str) -> xr.DataArray:

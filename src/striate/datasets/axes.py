@@ -81,7 +81,7 @@ class Arranged:
 
 
 def arrange(
-    array: xr.DataArray, axes: Sequence[str], rows: Collection[int], file: Path, shown: str
+    array: xr.DataArray, axes: Sequence[str], rows: Collection[int], file: Path, source: str
 ) -> Arranged:
     """Responses as (stimulus, target[, repeat]), with time flattened to a label of targets.
 
@@ -93,8 +93,8 @@ def arrange(
         What its axes are, in order; empty: stimulus, target, or what the file itself says.
     rows
         Numbers of rows that would do; none where the file labels its rows.
-    file, shown
-        The file, and what was shown ("1200 images in …"), for messages.
+    file, source
+        The file, and what says how many rows there should be, for messages.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def arrange(
     size = array.sizes["stimulus"]
     labelled = "stimulus" in array.coords
     if rows and not labelled and size not in rows:
-        raise DataError(_mismatch(array, rows, file, shown))
+        raise DataError(_mismatch(array, rows, file, source))
     told = axes or labelled or "target" in array.coords
     if not told and list(array.shape).count(size) > 1:
         raise DataError(
@@ -138,7 +138,7 @@ def _named(
     own = [_ALIASES.get(str(d), str(d)) for d in array.dims]
     if not axes:
         if set(own) <= set(AXES) and "stimulus" in own:
-            return array.rename(dict(zip(array.dims, own, strict=True)))
+            return _renamed(array, own)
         if array.ndim > 2:
             guess = ["target", "repeat", "time"][: array.ndim - 1]
             guess.insert(next((k for k, n in enumerate(array.shape) if n in rows), 0), "stimulus")
@@ -166,22 +166,32 @@ def _named(
             f"{file} has {array.ndim} axes, of shape {array.shape}, but dataset.axes="
             f"{','.join(axes)} names {len(axes)}"
         )
-    unique = {d: f"\0{k}" for k, d in enumerate(array.dims)}
-    return array.rename(unique).rename(dict(zip(unique.values(), axes, strict=True)))
+    return _renamed(array, axes)
 
 
-def _mismatch(array: xr.DataArray, rows: Collection[int], file: Path, shown: str) -> str:
+def _renamed(array: xr.DataArray, axes: Sequence[str]) -> xr.DataArray:
+    """The array with other names of its dimensions, and what it says about stimuli and targets."""
+    coords: dict[str, tuple[str, np.ndarray]] = {}
+    for axis, dim in zip(axes, array.dims, strict=True):
+        along = {str(n): c.values for n, c in array.coords.items() if c.dims == (dim,)}
+        labels = along.get(axis, along.get(str(dim)))
+        if labels is not None:
+            coords[axis] = (axis, labels)
+        if axis == "target":
+            coords |= {n: (axis, v) for n, v in along.items() if n not in (*axes, str(dim))}
+    return xr.DataArray(array.values, dims=axes, coords=coords)
+
+
+def _mismatch(array: xr.DataArray, rows: Collection[int], file: Path, source: str) -> str:
     dims = [str(d) for d in array.dims]
     here = dims.index("stimulus")
     counts = " or ".join(str(r) for r in sorted(set(rows)))
-    told = f"{file} has {array.shape[here]} rows (shape {array.shape}), but there are {counts}"
+    told = f"{file} has {array.shape[here]} rows (shape {array.shape}), but {source} has {counts}"
     fits = [k for k, n in enumerate(array.shape) if n in rows]
     if fits:
         dims[here], dims[fits[0]] = dims[fits[0]], dims[here]
-        return f"{told} {shown}: axes look swapped: pass dataset.axes={','.join(dims)}"
-    return (
-        f"{told} {shown}: bring one row per stimulus, or say which is which in a table stimuli.csv"
-    )
+        return f"{told}: axes look swapped: pass dataset.axes={','.join(dims)}"
+    return f"{told}: bring one row per stimulus, or say which is which in a table stimuli.csv"
 
 
 def _target_table(array: xr.DataArray) -> pd.DataFrame:

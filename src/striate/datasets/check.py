@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 
 from striate.data import Responses, Stimuli, has_truth, membership
 from striate.errors import StriateError, some
@@ -34,8 +35,11 @@ def summary(dataset: Dataset) -> list[str]:
     for subject, block in blocks.items():
         alike.setdefault(tuple(_measured(block)), []).append(subject)
     for (first, *rest), names in alike.items():
-        who = f"subject {names[0]}" if len(names) == 1 else f"{len(names)} subjects, {some(names)}"
+        who = f"subject {names[0]}" if len(names) == 1 else f"subjects {some(names)}"
         lines += [f"{who}: {first}", *rest]
+    own = getattr(dataset, "ceilings", None)
+    if own is not None:
+        lines += ["ceilings:", *("  " + line for line in own().round(4).to_string().split("\n"))]
     return [*lines, *_split(dataset, stimuli)]
 
 
@@ -154,5 +158,5 @@ def _split(dataset: Dataset, stimuli: Stimuli) -> list[str]:
     return lines
 
 
-def _units(units: dict[str, str], ids: Sequence[str]) -> set[str]:
-    return {units[i] for i in ids}
+def _units(units: pd.Series, ids: Sequence[str]) -> set[str]:
+    return set(units.loc[list(ids)])

@@ -11,7 +11,7 @@ import pandas as pd
 
 from striate.data import Responses, Stimuli, assemble, by_subject, check_responses, natural_key
 from striate.datasets.arrays import READERS, read_array
-from striate.datasets.axes import Arranged, arrange
+from striate.datasets.axes import arrange
 from striate.datasets.shown import expected, lines_of, pair, stimuli_of
 from striate.datasets.tables import grouped, read_table, target_labels
 from striate.errors import DataError, FileError, some, unknown
@@ -81,37 +81,26 @@ class Folder(Dataset):
 
     def stimuli(self) -> Stimuli:
         """What was shown, in natural order of the ids."""
-        lines = self._lines()
-        if not len(lines):
-            labels = [self._read(file).labels for file in self._response_files().values()]
-            if any(one is None for one in labels):
-                raise FileError(
-                    f"no images in {self._root()} (looked for images/, images.zip and images beside"
-                    " the responses) and no stimuli.csv: pass dataset.images=FOLDER, or name the"
-                    " stimuli in a table"
-                )
-            ids = dict.fromkeys(i for one in labels for i in one or ())
-            lines = pd.DataFrame({"id": list(ids), "file": ""})
-        return grouped(stimuli_of(lines, self._source()), self.group)
+        lines, source = self._lines()
+        return grouped(stimuli_of(lines, source), self.group)
 
     def responses(self) -> Mapping[str, Responses]:
         """Measurements by subject; rows and named targets in natural order of their labels."""
-        lines, files = self._lines(), self._response_files()
+        (lines, source), files = self._lines(), self._response_files()
         table, table_file = self._table(self.target_table, "targets")
-        self._check_subjects(lines, files, self._source())
+        _check_subjects(lines, files, source)
+        if table is not None and len(files) > 1:
+            _check_subjects(table, files, str(table_file))
         blocks: dict[str, Responses] = {}
         for subject, file in files.items():
-            mine = lines[lines["subject"].isin(["", subject])] if "subject" in lines else lines
-            found = self._read(file, mine)
-            labels = None
+            mine, labels = _of(lines, subject), None
+            array = read_array(file, self.variable)
+            found = arrange(array, self.axes, expected(mine), file, source)
             if table is not None and table_file is not None:
-                labels = table
-                if "subject" in table and len(files) > 1:
-                    self._check_subjects(table, files, str(table_file))
-                    labels = table[table["subject"].isin(["", subject])]
-                labels = target_labels(labels, table_file)
+                own = _of(table, subject) if len(files) > 1 else table
+                labels = target_labels(own, table_file)
             found, targets = found.with_targets(labels, file, table_file)
-            values, rows = pair(found, mine, file, self._source(), self.missing == "keep")
+            values, rows = pair(found, mine, file, source, self.missing == "keep")
             if "subject" not in targets or len(files) > 1:
                 targets["subject"] = subject
             block = assemble(values, rows, targets)
@@ -121,7 +110,7 @@ class Folder(Dataset):
 
     def split(self) -> Split:
         """The stimulus table's own parts; five folds where it sets no test aside."""
-        lines = self._lines()
+        lines = self._lines()[0]
         return Parts() if "part" in lines and (lines["part"] == "test").any() else KFold()
 
     @staticmethod
@@ -162,17 +151,25 @@ class Folder(Dataset):
         beside = [str(p) for p in root.iterdir() if p.suffix.lower() in SUFFIXES]
         return sorted(beside, key=natural_key), root
 
-    def _source(self) -> str:
-        """Where the rows are named, for messages."""
-        table = self._table(self.stimulus_table, "stimuli")[1]
-        if table is not None:
-            return f"lines in {table}"
-        return f"images in {self._image_files()[1]}"
-
-    def _lines(self) -> pd.DataFrame:
+    def _lines(self) -> tuple[pd.DataFrame, str]:
+        """One line per row of responses, and what says so."""
         table, file = self._table(self.stimulus_table, "stimuli")
         images, place = self._image_files()
-        return lines_of(images, place, table, str(file))
+        if table is not None:
+            return lines_of(images, place, table, str(file)), str(file)
+        if images:
+            return lines_of(images, place, None, ""), f"the folder of images {place}"
+        ids: dict[str, None] = {}
+        for name in self._response_files().values():
+            found = arrange(read_array(name, self.variable), self.axes, (), name, "")
+            if found.labels is None:
+                raise FileError(
+                    f"no images in {place} (looked for images/, images.zip and images beside the"
+                    " responses) and no stimuli.csv: pass dataset.images=FOLDER, or name the"
+                    " stimuli in a table"
+                )
+            ids |= dict.fromkeys(found.labels)
+        return pd.DataFrame({"id": list(ids), "file": ""}, dtype=object), "the responses"
 
     def _table(self, name: str | Path, stem: str) -> tuple[pd.DataFrame | None, Path | None]:
         if str(name):
@@ -207,12 +204,12 @@ class Folder(Dataset):
             raise FileError(f"{place} holds no responses: {', '.join(READERS)}")
         return files
 
-    def _read(self, file: Path, lines: pd.DataFrame | None = None) -> Arranged:
-        rows = expected(lines) if lines is not None else ()
-        shown = self._source()
-        return arrange(read_array(file, self.variable), self.axes, rows, file, shown)
 
-    def _check_subjects(self, table: pd.DataFrame, files: Mapping[str, Path], where: str) -> None:
-        if "subject" in table:
-            for name in set(table["subject"]) - {"", *files}:
-                raise DataError(unknown("subject", str(name), files, where))
+def _of(table: pd.DataFrame, subject: str) -> pd.DataFrame:
+    """The lines of one subject; lines without a subject are everyone's."""
+    return table[table["subject"].isin(["", subject])] if "subject" in table else table
+
+
+def _check_subjects(table: pd.DataFrame, files: Mapping[str, Path], where: str) -> None:
+    for name in set(table["subject"]) - {"", *files} if "subject" in table else ():
+        raise DataError(unknown("subject", str(name), files, where))

@@ -22,13 +22,16 @@ def image(size: int, rng: np.random.Generator) -> UInt8[np.ndarray, "height widt
         radius = 0.06 * rng.pareto(2.0) + 0.07
         centre, stretch = rng.uniform(-0.1, 1.1, 2), rng.uniform(0.5, 1.0)
         angle = rng.integers(ORIENTATIONS) * np.pi / ORIENTATIONS + rng.normal(0, 0.1)
-        u = np.cos(angle) * (x - centre[0]) + np.sin(angle) * (y - centre[1])
-        v = -np.sin(angle) * (x - centre[0]) + np.cos(angle) * (y - centre[1])
-        inside = (u / stretch) ** 2 + v**2 < min(radius, 0.5) ** 2
-        stripes = np.sin(2 * np.pi * 8 * u + rng.uniform(0, 2 * np.pi))
+        radius, phase = min(radius, 0.5), rng.uniform(0, 2 * np.pi)
         colour = rng.uniform(0.1, 0.9) + rng.normal(0, 0.12, 3)
-        textured = colour + (rng.uniform(0, 0.3) * stripes[..., None] if rng.random() < 0.6 else 0)
-        canvas[inside] = np.broadcast_to(textured, canvas.shape)[inside]
+        contrast = rng.uniform(0, 0.3) * (rng.random() < 0.6)
+        box = tuple(_window(middle, radius, size) for middle in centre[::-1])
+        right, down = x[box] - centre[0], y[box] - centre[1]
+        u = np.cos(angle) * right + np.sin(angle) * down
+        v = -np.sin(angle) * right + np.cos(angle) * down
+        inside = (u / stretch) ** 2 + v**2 < radius**2
+        stripes = contrast * np.sin(2 * np.pi * 8 * u + phase)
+        canvas[box][inside] = colour + stripes[inside, None]
     canvas += (light[0] * (x - 0.5) + light[1] * (y - 0.5))[..., None]
     canvas += 0.05 * _grain(size, rng)[..., None]
     return (np.clip(canvas, 0, 1) * 255).round().astype(np.uint8)
@@ -97,6 +100,11 @@ def planted(
 def seen(count: int, share: int, rng: np.random.Generator) -> list[Integer[np.ndarray, " row"]]:
     """What two subjects saw of `count` images: `share` each, overlapping, in their own order."""
     return [rng.permutation(share), rng.permutation(np.arange(count - share, count))]
+
+
+def _window(middle: float, radius: float, size: int) -> slice:
+    """The pixels within `radius` of `middle` along one axis."""
+    return slice(max(0, int((middle - radius) * size)), max(0, int((middle + radius) * size) + 2))
 
 
 def _grain(size: int, rng: np.random.Generator) -> Float[np.ndarray, "height width"]:

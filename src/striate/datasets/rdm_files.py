@@ -45,7 +45,7 @@ def read_rdms(
     """
     try:
         found = read_mat(path)
-    except (OSError, NotImplementedError, EOFError) as error:
+    except OSError as error:
         raise FileError(f"{path} is damaged or no MATLAB file: {error}") from error
     rdms = {}
     for region, key in KEYS[modality].items():
@@ -125,7 +125,9 @@ def read_submission(path: Path, modality: str, images: int) -> dict[str, np.ndar
                     raise DataError(f"{path} unpacks to more than {LARGEST >> 20} MiB")
                 content = archive.read(names[0])
         found = loadmat(io.BytesIO(content))
-    except (OSError, ValueError, TypeError, NotImplementedError, zipfile.BadZipFile) as error:
+    except DataError:
+        raise
+    except Exception as error:  # what scipy raises for a damaged file is not documented
         raise FileError(f"{path} is damaged or no submission: {error}") from error
     rdms = {}
     for region, key in KEYS[modality].items():

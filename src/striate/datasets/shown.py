@@ -108,7 +108,7 @@ def expected(lines: pd.DataFrame) -> tuple[int, ...]:
 
 
 def pair(
-    found: Arranged, lines: pd.DataFrame, file: Path, source: Path | str, keep_missing: bool
+    found: Arranged, lines: pd.DataFrame, file: Path, source: str, keep_missing: bool
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Values with one row per line, in natural order of the stimuli, and the labels of the rows.
 
@@ -120,12 +120,10 @@ def pair(
         When lines and rows do not pair, or responses are missing and that is not allowed.
 
     """
-    if not len(lines):
-        lines = pd.DataFrame({"id": list(found.labels or ()), "file": ""}, dtype=object)
     if found.labels is not None:
         lines, order = _by_label(lines, found.labels, file, source)
     else:
-        order = row_order(lines, len(found.values), Path(source))
+        order = row_order(lines, len(found.values), source)
     part = lines["part"] if "part" in lines else pd.Series("", index=lines.index)
     hidden = (order < 0) & (part != "test").to_numpy()
     if hidden.any():
@@ -157,7 +155,7 @@ def pair(
 
 
 def _by_label(
-    lines: pd.DataFrame, labels: Sequence[str], file: Path, source: Path | str
+    lines: pd.DataFrame, labels: Sequence[str], file: Path, source: str
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """The lines, and the row that each belongs to by its label (an id or a file name)."""
     known: dict[str, str] = {}

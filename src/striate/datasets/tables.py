@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +71,7 @@ def target_labels(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     return table
 
 
-def row_order(table: pd.DataFrame, rows: int, path: Path) -> np.ndarray:
+def row_order(table: pd.DataFrame, rows: int, source: str) -> np.ndarray:
     """The row of responses that each line of a stimulus table belongs to, -1 for none.
 
     Told by a column ``row`` (from 0; empty: hidden), else by the order of the lines, where lines
@@ -88,7 +87,7 @@ def row_order(table: pd.DataFrame, rows: int, path: Path) -> np.ndarray:
         place = table["row"].to_numpy(dtype=float)
         hidden = np.isnan(place)
         order = np.full(len(table), -1)
-        order[~hidden] = _places(table["row"][~hidden], rows, "row", path)
+        order[~hidden] = _places(table["row"][~hidden], rows, "row", source)
         return order
     if len(table) == rows:
         return np.arange(rows)
@@ -99,7 +98,7 @@ def row_order(table: pd.DataFrame, rows: int, path: Path) -> np.ndarray:
         return order
     aside = f" ({int(test.sum())} of them of part `test`)" if test.any() else ""
     raise DataError(
-        f"{path} lists {len(table)} rows{aside}, but there are {rows} rows of responses: give it"
+        f"{source} lists {len(table)} rows{aside}, but there are {rows} rows of responses: give it"
         " one line per row, or a column `row` that says where each line's responses are"
     )
 
@@ -175,7 +174,7 @@ def _booleans(column: pd.Series, name: str, path: Path) -> pd.Series:
     return text.isin(_TRUE).astype(bool)
 
 
-def _places(column: Sequence[float] | pd.Series, count: int, name: str, path: Path) -> np.ndarray:
+def _places(column: pd.Series, count: int, name: str, path: Path | str) -> np.ndarray:
     """A column that numbers the rows (or targets) of an array from 0, each exactly once."""
     place = np.asarray(column, dtype=float)
     if np.array_equal(np.sort(place), np.arange(count)):

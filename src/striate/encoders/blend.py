@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -58,7 +58,7 @@ class Stack(Encoder):
 
     l2: float = 0.0
 
-    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Self:
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Stack:
         """A copy with weights (member × target) and intercepts."""
         names = list(features.members)
         parts = []
@@ -100,7 +100,7 @@ class Best(Encoder):
 
     each: str = "target"
 
-    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Self:
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Best:
         """A copy that knows its choices."""
         names = list(features.members)
         parts = []
@@ -135,7 +135,7 @@ class _Untrained(Encoder):
 
     learns: ClassVar[bool] = False
 
-    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Self:
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> _Untrained:
         """A copy that knows its targets."""
         targets = [b.targets for b in buckets(groups)]
         return with_learned(self, targets_=targets)  # type: ignore[no-any-return]

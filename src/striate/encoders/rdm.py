@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -47,21 +47,31 @@ def layer_distances(
     return np.stack([MEASURES[distance](x.astype(np.float64))[first, second] for x in layers])
 
 
-def _targets(groups: Sequence[Group]) -> pd.DataFrame:
-    """The targets of all groups without subject and time: one predicted RDM answers for all."""
-    table = pd.concat([target_table(b) for g in groups for b in g])
-    table = table.drop(columns=[c for c in ("subject", "time", "ceiling") if c in table])
+def _targets(group: Group) -> pd.DataFrame:
+    """The targets of a group: one predicted RDM answers for all its subjects and times."""
+    table = pd.concat([target_table(b) for b in group]).drop(columns="ceiling", errors="ignore")
+    for label in ("subject", "time"):
+        if label in table and len(set(table[label])) > 1:
+            table = table.drop(columns=label)
     return table[~table.index.duplicated()]
 
 
-def _measured(groups: Sequence[Group], target: str) -> list[Responses]:
+def _measured(group: Group, target: str) -> list[Responses]:
     """Blocks with the columns (subjects, times) that measured one target."""
     found = []
-    for block in (b for g in groups for b in g):
+    for block in group:
         columns = np.flatnonzero(block.target.values == target)
         if len(columns):
             found.append(block.isel(target=columns))
     return found
+
+
+def _sets(blocks: Sequence[Responses]) -> list[list[Responses]]:
+    """Blocks gathered by their rows: the subjects of each image set."""
+    sets: dict[tuple[str, ...], list[Responses]] = {}
+    for block in blocks:
+        sets.setdefault(tuple(block.row.values), []).append(block)
+    return list(sets.values())
 
 
 @dataclass(frozen=True)
@@ -74,9 +84,10 @@ class RDM(Encoder):
     learns: ClassVar[bool] = False
     distance: Distance = "correlation"
 
-    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Self:
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> RDM:
         """A copy that knows its targets."""
-        return with_learned(self, targets_=_targets(groups))  # type: ignore[no-any-return]
+        targets = pd.concat([_targets(g) for g in groups])
+        return with_learned(self, targets_=targets)  # type: ignore[no-any-return]
 
     def predict(self, features: Features, rows: Responses) -> Responses:
         """The model RDM, for every target."""
@@ -95,31 +106,34 @@ class BestRDM(Encoder):
 
     distance: Distance = "correlation"
 
-    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Self:
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> BestRDM:
         """A copy that knows each target's space."""
-        targets = _targets(groups)
-        scores = {}
-        for target in targets.index:
-            per_block = []
-            for block in _measured(groups, target):
-                layers = layer_distances(features, block, self.distance)
-                per_block.append(spearman(layers, block.values.T.astype(np.float64)))
-            scores[target] = np.concatenate(per_block, axis=1).mean(axis=1)
-        names = features.names
-        choice = {t: names[int(np.argmax(s))] for t, s in scores.items()}
-        note = {f"space of {t}": n for t, n in choice.items()}
-        return with_learned(self, choice_=choice, targets_=targets, note_=note)  # type: ignore[no-any-return]
+        names, choice, note = features.names, [], {}
+        targets = [_targets(g) for g in groups]
+        for group, table in zip(groups, targets, strict=True):
+            for target in table.index:
+                scores = [
+                    spearman(
+                        layer_distances(features, same[0], self.distance),
+                        np.concatenate([b.values.T for b in same]).astype(np.float64),
+                    )
+                    for same in _sets(_measured(group, target))
+                ]
+                choice.append(names[int(np.argmax(np.concatenate(scores, axis=1).mean(axis=1)))])
+                note[f"space of {target}"] = choice[-1]
+        return with_learned(  # type: ignore[no-any-return]
+            self, choice_=choice, targets_=pd.concat(targets), note_=note
+        )
 
     def predict(self, features: Features, rows: Responses) -> Responses:
         """The RDM of each target's space."""
-        targets: pd.DataFrame = self.targets_  # type: ignore[attr-defined]
-        choice: dict[str, str] = self.choice_  # type: ignore[attr-defined]
+        choice: list[str] = self.choice_  # type: ignore[attr-defined]
         columns = {
             n: layer_distances(features.select([n]), rows, self.distance)[0]
-            for n in dict.fromkeys(choice.values())
+            for n in dict.fromkeys(choice)
         }
-        values = np.stack([columns[choice[t]] for t in targets.index], axis=1)
-        return assemble(values, row_table(rows), targets)
+        values = np.stack([columns[n] for n in choice], axis=1)
+        return assemble(values, row_table(rows), self.targets_)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -132,31 +146,36 @@ class WeightedRDM(Encoder):
 
     distance: Distance = "correlation"
 
-    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Self:
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> WeightedRDM:
         """A copy with weights (target × layer)."""
-        targets = _targets(groups)
-        weights = np.empty((len(targets), len(features.names)))
-        for k, target in enumerate(targets.index):
-            layers, brain = [], []
-            sets: dict[tuple[str, ...], list[np.ndarray]] = {}
-            blocks = {}
-            for block in _measured(groups, target):
-                rows = tuple(block.row.values)
-                sets.setdefault(rows, []).append(_zscored(block.values.T.astype(np.float64)))
-                blocks[rows] = block
-            for rows, measured in sets.items():
-                layers.append(_zscored(layer_distances(features, blocks[rows], self.distance)))
-                brain.append(_zscored(np.concatenate(measured).mean(axis=0)[None])[0])
-            weights[k] = nonnegative_layers(np.concatenate(layers, axis=1), np.concatenate(brain))[
-                0
+        targets = [_targets(g) for g in groups]
+        weights = np.stack(
+            [
+                self._weigh(features, _measured(group, target))
+                for group, table in zip(groups, targets, strict=True)
+                for target in table.index
             ]
+        )
+        table = pd.concat(targets)
         note = {
             f"weight of {n} for {t}": round(float(w), 4)
-            for t, row in zip(targets.index, weights, strict=True)
+            for t, row in zip(table.index, weights, strict=True)
             for n, w in zip(features.names, row, strict=True)
             if w > 0
         }
-        return with_learned(self, weights_=weights, targets_=targets, note_=note)  # type: ignore[no-any-return]
+        return with_learned(  # type: ignore[no-any-return]
+            self, weights_=weights, targets_=table, note_=note
+        )
+
+    def _weigh(
+        self, features: Features, blocks: Sequence[Responses]
+    ) -> Float[np.ndarray, " layer"]:
+        layers, brain = [], []
+        for same in _sets(blocks):
+            measured = [_zscored(b.values.T.astype(np.float64)) for b in same]
+            layers.append(_zscored(layer_distances(features, same[0], self.distance)))
+            brain.append(_zscored(np.concatenate(measured).mean(axis=0)[None])[0])
+        return nonnegative_layers(np.concatenate(layers, axis=1), np.concatenate(brain))[0]
 
     def predict(self, features: Features, rows: Responses) -> Responses:
         """Weighted sums of the layers' z-scored RDMs."""

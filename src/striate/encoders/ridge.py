@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ class Ridge(Encoder):
         if not self.alphas or min(self.alphas) < 0:
             raise RecipeError(f"ridge: alphas = {self.alphas} must be penalties of 0 or more")
 
-    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Self:
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Ridge:
         """A copy with coefficients (feature × target), intercepts and penalties.
 
         Raises

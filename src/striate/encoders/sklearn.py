@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Regressor(Encoder):
                 f"{self.estimator} does not take {dict(self.options)}: {error}"
             ) from (error)
 
-    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Self:
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Regressor:
         """A copy with fitted estimators."""
         parts = []
         for bucket in buckets(groups):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -42,7 +42,7 @@ class ZScore(Step):
     active: float = 0.01
     tolerance: float = 1e-6
 
-    def fit(self, features: Features) -> Self:
+    def fit(self, features: Features) -> ZScore:
         """A copy with means, deviations and the columns kept."""
         learned: dict[str, Any] = {}
         seen = dropped = 0
@@ -109,7 +109,7 @@ class PCA(Step):
     whiten: bool = False
     seed: int = 0
 
-    def fit(self, features: Features) -> Self:
+    def fit(self, features: Features) -> PCA:
         """A copy with means and components."""
         from sklearn.decomposition import PCA as Solver  # noqa: N811
 
@@ -161,7 +161,7 @@ class Projection(Step):
     components: int = 2000
     seed: int = 0
 
-    def fit(self, features: Features) -> Self:
+    def fit(self, features: Features) -> Projection:
         """A copy that knows the width of every space."""
         widths = {n: int(features.matrix(n).shape[1]) for n in features.names}
         return with_learned(self, widths_=widths)  # type: ignore[no-any-return]

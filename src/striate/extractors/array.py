@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from striate.errors import DataError, FileError, RecipeError, some, unknown
 from striate.machine import here
 from striate.media import file_digest
 
+T = TypeVar("T")
 SUFFIXES = (".csv", ".npy", ".npz")
 SPACE = "values"
 
@@ -164,12 +165,12 @@ def _text(values: np.ndarray) -> tuple[str, ...]:
     return tuple(v.decode() if isinstance(v, bytes) else str(v) for v in values.ravel())
 
 
-def _plain(read: Any, file: str) -> np.ndarray:
+def _plain(read: Callable[[], T], file: str) -> T:
     """What `read` returns, unless the file is damaged or holds pickled objects."""
     try:
-        return read()  # type: ignore[no-any-return]
+        return read()
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if "pickle" in str(error).lower() or "object arrays" in str(error).lower():
+        if "pickle" in str(error).lower() or "object" in str(error).lower():
             raise FileError(
                 f"{file}: holds Python objects, which would run code when read; save plain numbers"
                 " and text"

@@ -12,7 +12,7 @@ import torch
 from striate.data import Stimuli
 from striate.errors import RecipeError, unknown
 from striate.machine import here
-from striate.nets.forward import decoded, files_of, threads
+from striate.nets.forward import computing, decoded, files_of
 from striate.nets.gabor import Pyramid
 from striate.nets.preprocessing import Preprocessing
 
@@ -41,10 +41,10 @@ class Gabor:
     """
 
     size: int = 128
-    frequencies: tuple[float, ...] = (1, 2, 4, 8, 16, 32)
+    frequencies: tuple[float | int, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
     orientations: int = 8
-    spacing: float = 1.0
-    sigma: float = 0.5
+    spacing: float | int = 1.0
+    sigma: float | int = 0.5
     nonlinearity: str = "magnitude"
     colour: str = "luminance"
     version: ClassVar[int] = 1
@@ -63,7 +63,8 @@ class Gabor:
 
     def identity(self) -> Mapping[str, Any]:
         """All fields."""
-        return asdict(self)
+        numbers = {"spacing": float(self.spacing), "sigma": float(self.sigma)}
+        return asdict(self) | numbers | {"frequencies": [float(f) for f in self.frequencies]}
 
     def __call__(self, stimuli: Stimuli) -> Iterator[dict[str, np.ndarray]]:
         """Batches in the order of the stimuli: space → array, one row per stimulus."""
@@ -74,7 +75,7 @@ class Gabor:
         weights = torch.tensor([LUMINANCE] if self.colour == "luminance" else np.eye(3).tolist())
         batches = decoded(files, shape, max(1, machine.batch), machine.threads, device)
         for pixels in batches:
-            with threads(machine.threads), torch.inference_mode():
+            with computing(device, machine.threads):
                 colours = torch.from_numpy(pixels).to(device).float() / 255
                 planes = (colours @ weights.to(device).T).permute(0, 3, 1, 2)
                 count, depth = planes.shape[:2]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from striate.data import Stimuli
-from striate.nets.forward import features, files_of, node_names, nodes_of
+from striate.nets.forward import check_kept, features, files_of, node_names, nodes_of
 from striate.nets.loading import Network
 from striate.nets.pooling import Pool
 
@@ -49,12 +49,15 @@ class Timm:
     size: int | tuple[int, int] | None = None
     crop: int | None = None
     interpolation: str | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    mean: tuple[float | int, ...] | None = None
+    std: tuple[float | int, ...] | None = None
     dtype: str = "float32"
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_kept(self.pool, self.dtype)
 
     def names(self) -> tuple[str, ...]:
         """The nodes, with patterns expanded."""

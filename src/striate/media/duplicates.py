@@ -33,7 +33,8 @@ def near_duplicates(stimuli: Stimuli, threshold: float = 0.75) -> list[tuple[str
     Parameters
     ----------
     stimuli
-        Those without a file are left out, and so are images without any contrast.
+        Those without a file are left out, and so are chunks of a film or sound (they have an
+        ``onset``) and images without any contrast.
     threshold
         Smallest similarity of a pair.
 
@@ -49,6 +50,8 @@ def near_duplicates(stimuli: Stimuli, threshold: float = 0.75) -> list[tuple[str
 
     """
     table = stimuli.table[stimuli.table["file"].astype(str) != ""]
+    if "onset" in table:
+        table = table[table["onset"].isna()]
     ids, files = list(table.index), table["file"].astype(str).tolist()
     if len(ids) < 2:
         return []

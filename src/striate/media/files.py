@@ -7,8 +7,9 @@ import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import cast
 
 import pandas as pd
 
@@ -152,7 +153,7 @@ def _exists(file: str) -> bool:
     return Path(archive).is_file() and member in _archive(archive).NameToInfo
 
 
-def _open(file: str) -> IO[bytes]:
+def _open(file: str) -> BufferedIOBase:
     archive, member = _split(file)
     if not member:
         try:
@@ -172,12 +173,12 @@ def _open(file: str) -> IO[bytes]:
     if opened.getinfo(member).file_size > LARGEST_MEMBER:
         raise FileError(f"{file}: unpacks to more than 2 GiB; unpack the archive by hand")
     try:
-        return opened.open(member)
+        return cast(BufferedIOBase, opened.open(member))
     except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
         raise FileError(f"{file}: cannot be unpacked ({error}); unpack it by hand") from error
 
 
-def _read(stream: IO[bytes], file: str, size: int) -> bytes:
+def _read(stream: BufferedIOBase, file: str, size: int) -> bytes:
     try:
         return stream.read(size)
     except Exception as error:  # a damaged archive fails in zlib, lzma, zipfile or the system

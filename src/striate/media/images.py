@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image, ImageOps
 from striate.errors import FileError
 from striate.media.files import read_bytes
 
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Raster formats only: Pillow would hand an EPS file to an interpreter."""
 
 
@@ -55,7 +56,7 @@ def open_image(file: str | Path) -> Image.Image:
 
 def _decode(content: bytes) -> Image.Image | None:
     """The image; of mode F or I when its range is unknown, nothing when it is too large."""
-    with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+    with Image.open(io.BytesIO(content), formats=_formats()) as opened:
         limit = Image.MAX_IMAGE_PIXELS
         if limit is not None and opened.width * opened.height > limit:
             return None
@@ -72,6 +73,13 @@ def _decode(content: bytes) -> Image.Image | None:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The formats that this build of Pillow can read."""
+    Image.init()
+    return tuple(f for f in FORMATS if f in Image.OPEN)
 
 
 def _too_large(file: str | Path) -> str:

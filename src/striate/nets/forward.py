@@ -6,17 +6,18 @@ import ctypes
 import json
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
-from striate.errors import DataError, RecipeError, some
+from striate.errors import DataError, RecipeError, some, unknown
 from striate.machine import here
 from striate.media import open_image
 from striate.nets.loading import Network
@@ -45,8 +46,6 @@ def features(
         Node → array (stimulus, …) of type `dtype`.
 
     """
-    if dtype not in DTYPES:
-        raise RecipeError(f"dtype {dtype!r} of stored features: take one of {', '.join(DTYPES)}")
     machine = here()
     device = machine.torch_device()
     preprocessing = network.preprocessing()
@@ -59,10 +58,17 @@ def features(
         taps = Taps(module, nodes, read)
         size = max(1, machine.batch)
         for pixels in decoded(files, preprocessing, size, machine.threads, device):
-            with threads(machine.threads), torch.inference_mode():
+            with computing(device, machine.threads):
                 outputs = taps(_normalise(pixels, preprocessing, device))
                 batch = {node: value.cpu().numpy() for node, value in outputs.items()}
             yield batch
+
+
+def check_kept(pool: str | Mapping[str, Any], dtype: str) -> None:
+    """Refuse an unknown pool or stored type before anything is built."""
+    Pool.parse(pool)
+    if dtype not in DTYPES:
+        raise RecipeError(unknown("dtype of stored features", dtype, DTYPES))
 
 
 def nodes_of(network: Network) -> dict[str, tuple[int, ...]]:
@@ -186,14 +192,16 @@ def _borrowed(network: Network) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Give torch so many threads for a while."""
+def computing(device: torch.device, workers: int) -> Iterator[None]:
+    """Compute without gradients, on so many threads, in full float32 precision on a GPU too."""
     before = torch.get_num_threads()
-    if count < 1 or count == before:
-        yield
-        return
-    torch.set_num_threads(count)
+    change = workers >= 1 and workers != before
+    if change:
+        torch.set_num_threads(workers)
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     try:
-        yield
+        with torch.inference_mode(), exact if device.type == "cuda" else nullcontext():
+            yield
     finally:
-        torch.set_num_threads(before)
+        if change:
+            torch.set_num_threads(before)

@@ -46,8 +46,8 @@ class Pyramid:
 
     size: int = 128
     orientations: int = 8
-    spacing: float = 1.0
-    sigma: float = 0.5
+    spacing: float | int = 1.0
+    sigma: float | int = 0.5
     nonlinearity: str = "magnitude"
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class Pyramid:
             if getattr(self, name) <= 0:
                 raise RecipeError(f"{name} {getattr(self, name)} of a Gabor pyramid: must be > 0")
 
-    def check(self, frequency: float) -> None:
+    def check(self, frequency: float | int) -> None:
         """Refuse a frequency that the pixels cannot show."""
         if not 0 < frequency < self.size / 2:
             raise RecipeError(
@@ -65,14 +65,14 @@ class Pyramid:
                 f" {self.size / 2:g}: lower it or raise size"
             )
 
-    def positions(self, frequency: float) -> Float32[Tensor, " position"]:
+    def positions(self, frequency: float | int) -> Float32[Tensor, " position"]:
         """Centres of the wavelets along one edge, in pixels."""
         self.check(frequency)
         count = max(1, round(frequency / self.spacing))
         return (torch.arange(count, dtype=torch.float32) + 0.5) * (self.size / count) - 0.5
 
     def __call__(
-        self, images: Float32[Tensor, "stimulus height width"], frequency: float
+        self, images: Float32[Tensor, "stimulus height width"], frequency: float | int
     ) -> Float32[Tensor, "stimulus orientation row column"]:
         """Responses of all wavelets of one frequency (cycles per image).
 
@@ -102,7 +102,7 @@ class Pyramid:
 
 @lru_cache(maxsize=32)
 def _bank(
-    pyramid: Pyramid, frequency: float
+    pyramid: Pyramid, frequency: float | int
 ) -> tuple[
     Complex64[Tensor, "orientation position x"],
     Complex64[Tensor, "orientation position y"],

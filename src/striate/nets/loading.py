@@ -54,8 +54,8 @@ class Network:
     size: Size = None
     crop: int | None = None
     interpolation: str | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    mean: tuple[float | int, ...] | None = None
+    std: tuple[float | int, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def preprocessing(self) -> Preprocessing:
@@ -65,7 +65,9 @@ class Network:
 
     def identity(self) -> dict[str, Any]:
         """What decides the network's numbers, JSON-able: digests in place of files."""
-        made: dict[str, Any] = {"library": self.library, "model": self.model}
+        file, _, name = self.model.rpartition(":")
+        model = name if file.endswith(".py") else self.model
+        made: dict[str, Any] = {"library": self.library, "model": model}
         made |= {"options": json.loads(json.dumps(dict(self.options), default=str))}
         made |= {"weights": weights_identity(self)}
         if self.weights == "none":
@@ -178,7 +180,9 @@ def read_weights(file: str | Path) -> dict[str, Tensor]:
         except (SafetensorError, OSError, ValueError) as error:
             raise FileError(f"{file}: is no readable safetensors file ({error})") from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols; what fails is told below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise FileError(
             f"{file}: holds more than tensors and would run code when opened, so it was not; save"
@@ -293,7 +297,7 @@ def _torchvision_preset(network: Network) -> Any:
         _check_torchvision(network.model)
         weights = zoo.get_model_weights(network.model)["DEFAULT"]
     preset = weights.transforms()
-    if not all(hasattr(preset, n) for n in ("resize_size", "crop_size", "interpolation", "mean")):
+    if type(preset).__name__ != "ImageClassification":
         raise RecipeError(f"{network.model!r} of torchvision is no network for single images")
     return preset
 
@@ -313,12 +317,13 @@ def _timm_preprocessing(network: Network) -> dict[str, Any]:
             "extractor 'timm' needs timm, which is not installed: pip install 'striate[models]'"
         ) from error
     name = _timm_name(network)
-    known = timm.models.get_pretrained_cfg(name)
-    if known is None:
+    try:
+        known = timm.models.get_pretrained_cfg(name)
+    except RuntimeError as error:  # the architecture is known, the tag is not
         base = name.partition(".")[0]
-        if timm.is_model(base):
-            valid = timm.list_pretrained(f"{base}.*")
-            raise RecipeError(unknown("timm model", name, [base, *valid]))
+        valid = [base, *timm.list_pretrained(f"{base}.*")]
+        raise RecipeError(unknown("timm model", name, valid)) from error
+    if known is None:
         raise RecipeError(unknown("timm model", name, timm.list_models()))
     asked = {"img_size": v} if (v := network.options.get("img_size")) else {}
     config = resolve_data_config(asked, pretrained_cfg=known.to_dict())

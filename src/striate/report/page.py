@@ -2,16 +2,175 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from striate.report.record import Report
+import pandas as pd
+
+from striate.report import contest, figures, rdms, tables
+from striate.report.canvas import Picture
+from striate.report.fits import fits
+from striate.report.markup import figure, folded, paragraph, section, text, tiles
+from striate.report.record import Report
+from striate.report.sources import read_recipe
+from striate.report.words import number, percent, span, title_of, verdict
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""What a browser may load for the page: nothing from outside it, and no script."""
+
+FOOT = "Made by striate. All numbers stand in summary.json and scores.csv beside this page."
 
 
 def write_page(report: Report, folder: Path) -> None:
-    """Write ``report.html`` into the run's folder."""
-    summary = report.summary
+    """Write ``report.html`` and its figures, ``figures/*.png``, into the run's folder."""
+    drawn = pictures(report)
+    place = folder / "figures"
+    if drawn:
+        place.mkdir(exist_ok=True)
+    for name, one in drawn.items():
+        (place / f"{name}.png").write_bytes(one.light)
     (folder / "report.html").write_text(
-        f"<!doctype html><title>striate</title><pre>{summary}</pre>", encoding="utf-8"
+        render(report, drawn), encoding="utf-8", errors="replace", newline="\n"
     )
+
+
+def pictures(report: Report) -> dict[str, Picture]:
+    """All figures that the run has something for, by file name."""
+    summary, score = report.summary, report.summary["headline"]
+    scores = answer_scores(report)
+    resampled = summary["scores"].get(score, {}).get("resampled", {})
+    intervals = {n: _ends(e) for n, e in resampled.get("by_roi", {}).items()}
+    intervals |= {"": _ends(resampled["interval"])} if resampled.get("interval") else {}
+    found = [
+        figures.distribution(scores, score, intervals),
+        figures.against_ceiling(scores, score),
+        figures.over_time(scores, score),
+        contest.bars(summary),
+        contest.layers(summary),
+        rdms.side_by_side(report.truth, report.predicted),
+    ]
+    return {p.name: p for p in found if p is not None}
+
+
+def answer_scores(report: Report) -> pd.DataFrame:
+    """The lines of the score table that belong to the answer and the headline score."""
+    table = report.scores
+    own = (table["member"] == report.summary["member"]).to_numpy()
+    return table[own & (table["score"] == report.summary["headline"]).to_numpy()]
+
+
+def render(report: Report, drawn: dict[str, Picture]) -> str:
+    """The page as text."""
+    summary, scores = report.summary, answer_scores(report)
+    recipe = read_recipe(report.recipe)
+
+    def show(name: str) -> str:
+        return figure(drawn.get(name))
+
+    sections = {
+        "regions": (
+            "Scores of the answer",
+            [
+                show("distribution"),
+                tables.by_region(summary, scores),
+                tables.by_subject(summary),
+                tables.by_both(scores),
+                tables.all_scores(summary),
+            ],
+        ),
+        "time": ("Over time", [show("time")]),
+        "ceiling": ("Against the noise ceiling", [show("ceiling")]),
+        "rdms": ("Brain and model dissimilarities", [show("rdms")]),
+        "members": ("Members compared", [show("members"), tables.members(summary)]),
+        "layers": ("Score by layer", [show("layers")]),
+        "fits": ("What was fitted on what", fits(report.fits)),
+        "data": ("Data", tables.data(summary)),
+        "recipe": (
+            "Recipe and provenance",
+            [
+                folded("The fully resolved recipe", f"<pre>{text(report.recipe)}</pre>"),
+                tables.provenance(report.machine),
+            ],
+        ),
+    }
+    shown = {n: (t, section(n, t, parts)) for n, (t, parts) in sections.items()}
+    shown = {n: entry for n, entry in shown.items() if entry[1]}
+    links = "".join(f'<a href="#{n}">{text(t)}</a>' for n, (t, _) in shown.items())
+    title = str(summary.get("title") or summary.get("recipe") or "A run")
+    under = [summary.get("recipe", ""), recipe.get("cite", ""), report.machine.get("date", "")]
+    style = resources.files("striate.report").joinpath("style.css").read_text("utf-8")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{text(POLICY)}">
+<title>{text(title)} · striate</title>
+<link rel="icon" href="data:,">
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<header>
+<h1>{text(title)}</h1>
+{paragraph(" · ".join(str(u) for u in under if u), "soft")}
+<nav aria-label="Sections">{links}</nav>
+</header>
+{_headline(report)}
+{chr(10).join(body for _, body in shown.values())}
+<footer>{paragraph(FOOT)}</footer>
+</main>
+</body>
+</html>
+"""
+
+
+def _headline(report: Report) -> str:
+    """The answer in one number, in words, and beside what was published."""
+    summary, score = report.summary, report.summary["headline"]
+    entry = summary["scores"].get(score, {})
+    ends = span(entry.get("resampled", {}).get("interval"))
+    note = f"median {title_of(score)}" + (f", 95 % interval {ends}" if ends else "")
+    big = (
+        f'<p class="answer"><strong>{text(number(entry.get("median")))}</strong>'
+        f"<span>{text(note)}</span></p>"
+    )
+    words = [paragraph(w, "warn" if w.startswith("Beware") else "verdict") for w in verdict(report)]
+    official = {n: e for n, e in summary["scores"].items() if "value" in e}
+    parts = [big, *words, tiles(_tiles(entry, official))]
+    for name, own in official.items():
+        parts.append(_titled(f"Official score: {name}", tables.official(name, own)))
+    parts.append(_titled("Against published numbers", tables.expected(summary)))
+    return section("answer", "The answer", parts)
+
+
+def _titled(title: str, content: str) -> str:
+    return f"<h3>{text(title)}</h3>\n{content}" if content else ""
+
+
+def _tiles(entry: dict[str, Any], official: dict[str, Any]) -> list[tuple[str, str, str]]:
+    found = []
+    for name, own in official.items():
+        unit = " %" if name == "algonauts2019" else ""
+        note = "of the noise ceiling" if unit else "official score"
+        found.append((name, number(own["value"]) + unit, note))
+    share = entry.get("normalised", {})
+    if number(share.get("median")) != "–":
+        note = f"median target; mean {percent(share.get('mean'))}"
+        found.append(("of the noise ceiling", percent(share["median"]), note))
+    found.append(("mean over targets", number(entry.get("mean")), ""))
+    if "significant" in entry:
+        note = f"of {entry.get('targets', 0):,}, false discovery rate 5 %"
+        found.append(("targets above chance", f"{entry['significant']:,}", note))
+    left = [f"{entry['left_out']:,} not defined" if entry.get("left_out") else ""]
+    left += [f"{entry['flat']:,} without variance" if entry.get("flat") else ""]
+    found.append(("targets", f"{entry.get('targets', 0):,}", ", ".join(t for t in left if t)))
+    return found
+
+
+def _ends(values: Any) -> tuple[float, float]:
+    low, high = (float("nan") if v is None else float(v) for v in values)
+    return low, high

@@ -11,10 +11,13 @@ import pandas as pd
 from striate.data import Responses, has_truth, slots
 from striate.recipe import Recipe
 from striate.scores import (
+    Scored,
     interval,
+    matched,
     membership_of,
     over_targets,
     paired_interval,
+    permutation_p_rdm,
     resampled,
     summarise,
 )
@@ -90,6 +93,32 @@ def intervals(
             "by_roi": {n: [float(low[k]), float(high[k])] for k, n in enumerate(names) if n},
         }
     return found, comparisons
+
+
+def rdm_permutation(truth: Blocks, predicted: Blocks) -> dict[str, float]:
+    """P value over images for every target of complete RDMs; nothing for incomplete ones."""
+    found: dict[str, list[Scored]] = {}
+    for part in matched(truth, predicted):
+        images = len(set(part.stimuli.ravel())) if part.stimuli.shape[1] == 2 else 0
+        if images < 3 or len(part.rows) != images * (images - 1) // 2:
+            return {}
+        found.setdefault("|".join(part.rows.index), []).append(part)
+    p = {}
+    for parts in found.values():
+        names = parts[0].targets.index.unique()
+        ids, place = np.unique(parts[0].stimuli.astype(str), return_inverse=True)
+        i, j = place.reshape(-1, 2).T
+        for name in names:
+            model, brain = np.zeros((len(ids), len(ids))), []
+            for part in parts:
+                columns = np.flatnonzero(part.targets.index == name)
+                model[i, j] = model[j, i] = part.predicted[:, columns].mean(axis=1)
+                square = np.zeros((len(ids), len(ids)))
+                for c in columns:
+                    square[i, j] = square[j, i] = part.truth[:, c]
+                    brain.append(square[np.triu_indices(len(ids), 1)])
+            p[str(name)] = permutation_p_rdm(model, np.stack(brain), DRAWS)
+    return p
 
 
 def _medians(regions: pd.DataFrame) -> Callable[[np.ndarray], np.ndarray]:

@@ -19,7 +19,7 @@ from striate.machine import Machine, here, track, using
 from striate.recipe import Recipe
 from striate.report import Report
 from striate.run.leakage import Leakage, find_leakage
-from striate.run.outcome import DRAWS, expected, headline, intervals, measured
+from striate.run.outcome import DRAWS, expected, headline, intervals, measured, rdm_permutation
 from striate.run.plan import Ids, Plan, Task, in_order
 from striate.run.resolve import resolved
 from striate.run.work import Work, execute_remotely
@@ -62,24 +62,28 @@ def run_recipe(
         members = plan.recipe.member
         answer = members[-1]
         wanted = [t for c in outer for m in members for t in plan.tasks(m, c.train, c.test)]
-        last = [(c.train, f.test) for f in final for c in (outer if _folds(plan) else [f])]
-        wanted += [t for train, test in last for t in plan.tasks(answer, train, test)]
+        ends = [(c.train, f.test) for f in final for c in (outer if _folds(plan) else [f])]
+        told = measured(plan.responses, final)
+        wanted += [
+            t
+            for train, test in ends
+            for m in (members if told else [answer])
+            for t in plan.tasks(m, train, test)
+        ]
         execute(work, wanted)
 
         truth = measured(plan.responses, outer)
         predicted = {m.name: pooled(work, m.name, outer) for m in members}
-        tables, official = {}, {}
-        for m in members:
-            draws = DRAWS if m is answer else 0
-            tables[m.name] = score_table(truth, predicted[m.name], recipe.scores, m.name, draws)
-            official[m.name] = dict(plan.dataset.official_score(truth, predicted[m.name]))
-        scores = {n: headline(t, recipe.scores) | official[n] for n, t in tables.items()}
+        scores, table = _scored(plan, truth, predicted)
         first = recipe.scores[0]
         found, comparisons = intervals(truth, predicted, first, answer.name)
         scores[answer.name][first]["resampled"] = found
         leakage = _measure(plan, work, leakage, truth, scores[answer.name][first]["median"])
-        hidden = [b for train, test in last for b in _blocks(work, answer.name, train, test)]
-        summary = {
+        ended = {
+            m.name: merge([b for train, test in ends for b in _blocks(work, m.name, train, test)])
+            for m in (members if told else [answer])
+        }
+        summary: dict[str, Any] = {
             "title": recipe.title,
             "recipe": name,
             "member": answer.name,
@@ -95,18 +99,36 @@ def run_recipe(
             },
             "expect": expected(recipe, scores[answer.name]),
         }
+        if told:
+            summary["final"] = _scored(plan, told, ended)[0]
         report = Report(
             recipe=resolved(plan).toml(),
             summary=summary,
-            scores=pd.concat(tables.values(), ignore_index=True),
+            scores=table,
             fits=list(_fits(plan, work, outer)),
-            predicted=merge([*predicted[answer.name].values(), *hidden]),
+            predicted=merge([*predicted[answer.name].values(), *ended[answer.name].values()]),
             truth=truth,
             machine=_machine(time.perf_counter() - started),
         )
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = report.write(Path(out) / f"{stamp}-{name.replace('/', '-')}")
         return Report(**{**vars(report), "folder": folder})
+
+
+def _scored(
+    plan: Plan, truth: Blocks, predicted: Mapping[str, Blocks]
+) -> tuple[dict[str, dict[str, Any]], pd.DataFrame]:
+    """Summaries of all members, and their scores target by target."""
+    names, answer = plan.recipe.scores, plan.recipe.member[-1].name
+    scores, tables = {}, []
+    for member, blocks in predicted.items():
+        table = score_table(truth, blocks, names, member, DRAWS if member == answer else 0)
+        scores[member] = headline(table, names) | dict(plan.dataset.official_score(truth, blocks))
+        p = rdm_permutation(truth, blocks) if member == answer else {}
+        if p:
+            scores[member][names[0]]["permutation_p"] = p
+        tables.append(table)
+    return scores, pd.concat(tables, ignore_index=True)
 
 
 def execute(work: Work, wanted: Sequence[Task]) -> None:

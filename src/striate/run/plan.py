@@ -287,7 +287,12 @@ def in_order(tasks: Iterable[Task]) -> list[list[Task]]:
 
 
 def _with_units(block: Responses, units: pd.Series) -> Responses:
-    joined = ["|".join(sorted({units[i] for i in row}, key=natural_key)) for row in slots(block)]
+    """The block with a label of its rows: the leak units of their stimuli."""
+    shown, unit = slots(block), units.to_dict()
+    if shown.shape[1] == 1:
+        joined = [unit[i] for i in shown[:, 0]]
+    else:
+        joined = ["|".join(sorted({unit[i] for i in row}, key=natural_key)) for row in shown]
     return block.assign_coords(unit=("row", np.array(joined, dtype=object)))
 
 

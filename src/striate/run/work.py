@@ -81,7 +81,8 @@ class Work:
         stored = encoder is not None
         if encoder is None:
             fresh = self.plan.encoders[member.name]
-            if getattr(fresh, "learns", True) and not seen:
+            learns = getattr(fresh, "learns", True)
+            if learns and not seen:
                 raise DataError(
                     f"member {member.name!r} has no training rows in this call; change the split"
                 )
@@ -89,7 +90,9 @@ class Work:
             before = start[0] if start else None
             steps, view = self._fit_steps(member, spaces, tuple(seen), before)
             view = replace(view, members={n: self._load(t) for n, t in task.apart.items()})
-            encoder = fresh.fit(view, groups, start=start[1] if start else None)
+            # Subjects of other image sets may have no training rows: there is nothing to learn.
+            given = [[b for b in g if len(b) or not learns] for g in groups]
+            encoder = fresh.fit(view, given, start=start[1] if start else None)
         view = self._transformed(steps, Features(spaces, tuple(asked)))
         view = replace(view, members={n: self._load(t) for n, t in task.together.items()})
         predicted = merge([encoder.predict(view, template)])

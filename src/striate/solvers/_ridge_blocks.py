@@ -143,9 +143,11 @@ def prepare(
     xp = array_namespace(x)
     rows = Rows(x, order, bounds, work)
     if smallest > 0:
-        primal = x.shape[1] < x.shape[0]
-        route: Any = Primal(rows.x, bounds, narrow, memory) if primal else None
-        route = route or Kernel(rows.x, bounds, narrow)
+        route: Primal | Kernel
+        if x.shape[1] < x.shape[0]:
+            route = Primal(rows.x, bounds, narrow, memory)
+        else:
+            route = Kernel(rows.x, bounds, narrow)
         # the norm bounds the largest eigenvalue from above, by at most sqrt(size)
         relative = smallest / max(float(xp.linalg.matrix_norm(route.total)), 1e-300)
         if work == xp.float32 and relative < SINGLE_LIMIT:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from striate.solvers._arrays import Array, double, eigh, gram
 from striate.solvers._ridge_rows import Block, squared_errors
 
-STRIP = 160  # columns of a triangular matrix to multiply at once
+STRIP = 128  # columns of a triangular matrix to multiply at once
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import nnls
 
 from striate.errors import DataError
-from striate.solvers._arrays import Array, check_finite, on_cpu
+from striate.solvers._arrays import Array, check_finite, on_cpu, workers
 
-BLOCK = 256  # targets whose rows are copied to float64 at once
+BLOCK = 128  # targets whose rows are copied to float64 at once, by one thread
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def nonnegative(
     members, _, targets = predictions.shape
     weights = np.empty((members, targets), dtype=predictions.dtype)
     intercept = np.empty(targets, dtype=predictions.dtype)
-    for low in range(0, targets, BLOCK):
+
+    def job(low: int) -> None:
         block = slice(low, low + BLOCK)
         p = np.array(predictions[:, :, block].transpose(2, 0, 1), dtype=np.float64, order="C")
         t = np.array(y[:, block].T, dtype=np.float64, order="C")
@@ -86,6 +87,9 @@ def nonnegative(
         solved = nonnegative_from_grams(gram, (p @ t[:, :, None])[:, :, 0], useful)
         weights[:, block] = solved.T
         intercept[block] = t_mean - (solved * p_mean).sum(axis=1)
+
+    with workers(None) as crew:
+        crew.map(job, range(0, targets, BLOCK))
     return Blend(back(weights), back(intercept))
 
 

@@ -8,99 +8,25 @@ the checksums find.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import platform
 import re
-import secrets
-import shutil
-import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Shaped
-
-from striate.errors import FileError, StriateError
+from striate.errors import FileError
+from striate.store.temporary import cannot_write, sweep, temporary
 
 MANIFEST = "manifest.json"
-OLD = 24 * 3600
-"""Seconds after which what another computer left unfinished is nobody's."""
 
-_TEMPORARY = ".tmp-"
-_ACTIVE: set[str] = set()
+
+class DamagedError(FileError):
+    """A folder that is incomplete, or not as it was written: it may be removed and made again."""
+
+
 _INTACT: dict[str, tuple[int, int, int, int]] = {}
-
-
-class Unstorable(StriateError):  # noqa: N818
-    """A value that has no plain form as text, numbers and labelled arrays."""
-
-
-def open_store(path: str | os.PathLike[str]) -> Path:
-    """The folder of the store, created where needed and known to be writable.
-
-    Raises
-    ------
-    FileError
-        When it cannot be created or written, or its disk is full.
-
-    """
-    folder = Path(path).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary(folder) as probe:
-            probe.write_bytes(bytes(1 << 16))
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    return folder
-
-
-def cannot_write(folder: Path, error: OSError) -> FileError:
-    """The error to raise when the system refused to write."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return FileError(
-            f"the disk of {folder} is full: free some space or name another folder as `store`, and"
-            " run again; what was finished is kept"
-        )
-    return FileError(
-        f"cannot write to {folder} ({error.strerror or error}): make it a writable folder, or name"
-        " another one as `store` (or in the environment variable STRIATE_STORE)"
-    )
-
-
-@contextmanager
-def temporary(parent: Path) -> Iterator[Path]:
-    """A name in `parent` that nobody else uses; whatever stands there at the end is removed."""
-    path = parent / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}-{_place()}"
-    _ACTIVE.add(path.name)
-    try:
-        yield path
-    finally:
-        _delete(path)
-        _ACTIVE.discard(path.name)
-
-
-def sweep(parent: Path) -> None:
-    """Remove what killed processes left unfinished in `parent`."""
-    try:
-        paths = [p for p in parent.iterdir() if p.name.startswith(_TEMPORARY)]
-    except OSError:
-        return
-    for path in filter(_stale, paths):
-        _delete(path)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that it is there complete or as it was before."""
-    with temporary(path.parent) as temp:
-        temp.write_bytes(data)
-        temp.replace(path)
 
 
 def write_folder(
@@ -131,6 +57,7 @@ def write_folder(
             (temp / MANIFEST).write_bytes(_seal(body))
             if replace:
                 _check_replaceable(folder)
+                sweep(folder.parent)
                 remove(folder)
             try:
                 temp.rename(folder)
@@ -148,8 +75,10 @@ def check_folder(folder: Path) -> dict[str, Any]:
 
     Raises
     ------
+    DamagedError
+        (a FileError) when the folder, a file or the manifest is missing or damaged.
     FileError
-        When the folder, a file or the manifest is missing or damaged.
+        When the system refuses to read.
 
     """
     body = read_manifest(folder)
@@ -162,18 +91,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises
     ------
-    FileError
+    DamagedError
         When it is missing or damaged.
+    FileError
+        When the system refuses to read.
 
     """
     path = folder / MANIFEST
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise FileError(
-            f"{path} cannot be read ({error.strerror}): the folder is missing or incomplete;"
-            " make it again"
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DamagedError(
+            f"{path} is not there: the folder is missing or incomplete; make it again"
         ) from error
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error.strerror}); try again") from error
     try:
         body = json.loads(data)["body"]
         if _seal(body) != data or body["format"] != 1:
@@ -184,7 +116,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if not isinstance(body["about"], dict):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise FileError(f"{path} is damaged; delete the folder and make it again") from None
+        raise DamagedError(f"{path} is damaged; delete the folder and make it again") from None
     return body
 
 
@@ -193,15 +125,23 @@ def check_files(folder: Path, body: Mapping[str, Any], names: Iterable[str]) -> 
 
     Raises
     ------
-    FileError
+    DamagedError
         When a file is missing, or its length or checksum is another.
+    FileError
+        When the system refuses to read.
 
     """
     for name in names:
         path = folder / name
         size, crc = body["files"][name]
-        if not _intact(path, size, crc):
-            raise FileError(
+        try:
+            intact = _intact(path, size, crc)
+        except (FileNotFoundError, NotADirectoryError):
+            intact = False
+        except OSError as error:
+            raise FileError(f"{path} cannot be read ({error.strerror}); try again") from error
+        if not intact:
+            raise DamagedError(
                 f"{path} is missing or damaged (not the {size} bytes that were written); delete"
                 f" {folder} and make it again"
             )
@@ -238,31 +178,6 @@ def checksum(path: Path) -> int:
     return crc
 
 
-def write_array(path: Path, array: Shaped[np.ndarray, "..."]) -> None:
-    """Write an array as ``.npy``; never pickles."""
-    with path.open("wb") as file:
-        np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
-
-
-def read_array(path: Path, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
-    """Read a ``.npy`` file, or map it into memory; never unpickles.
-
-    Raises
-    ------
-    FileError
-        When the file is missing, shorter than it says, no ``.npy``, or holds Python objects.
-
-    """
-    try:
-        mapped = np.lib.format.open_memmap(path, mode="r")
-        return mapped if mmap else np.array(mapped)
-    except Exception as error:
-        raise FileError(
-            f"{path} cannot be read as a plain array ({_first_line(error)}); delete it and make it"
-            " again"
-        ) from error
-
-
 def digest_of(*parts: str) -> str:
     """Digest of some strings, in order."""
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
@@ -291,13 +206,6 @@ def slug(position: int, name: str) -> str:
     return f"{position}-{re.sub(r'[^A-Za-z0-9.-]+', '_', name)[:60]}".rstrip("-.")
 
 
-def _delete(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _check_replaceable(folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise FileError(
@@ -316,52 +224,11 @@ def _inside(name: str) -> bool:
 
 
 def _intact(path: Path, size: int, crc: int) -> bool:
-    try:
-        status = path.stat()
-        mark = (status.st_size, status.st_mtime_ns, status.st_ino, crc)
-        if _INTACT.get(str(path)) == mark:
-            return True
-        if status.st_size != size or checksum(path) != crc:
-            return False
-    except OSError:
+    status = path.stat()
+    mark = (status.st_size, status.st_mtime_ns, status.st_ino, crc)
+    if _INTACT.get(str(path)) == mark:
+        return True
+    if status.st_size != size or checksum(path) != crc:
         return False
     _INTACT[str(path)] = mark
     return True
-
-
-@cache
-def _place() -> str:
-    """Where process numbers mean the same: one computer and, in containers, one name space."""
-    try:
-        space = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        space = ""
-    return hashlib.blake2b(f"{platform.node()} {space}".encode(), digest_size=6).hexdigest()
-
-
-def _stale(path: Path) -> bool:
-    if path.name in _ACTIVE:
-        return False
-    try:
-        pid, _, place = path.name.removeprefix(_TEMPORARY).split("-")
-        if place == _place() and os.name != "nt" and not _alive(int(pid)):
-            return True
-        return time.time() - path.stat().st_mtime > OLD
-    except (OSError, ValueError):
-        return False
-
-
-def _alive(pid: int) -> bool:
-    if pid == os.getpid():
-        return False  # an earlier process had our number: what we write ourselves is active
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]

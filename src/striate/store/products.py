@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from striate.data import Responses
-from striate.errors import FileError
-from striate.store.atomic import check_folder, check_key, remove, sweep, write_folder
+from striate.store.atomic import DamagedError, check_folder, check_key, remove, write_folder
 from striate.store.responses import read_responses, write_responses
+from striate.store.temporary import sweep
 from striate.store.tree import read_tree, write_tree
 
 
@@ -81,14 +81,10 @@ class Products:
         about = self._about(folder)
         if about is None:
             return None
-        try:
-            return {
-                subject: read_responses(folder / str(k), mmap)
-                for k, subject in enumerate(about["subjects"])
-            }
-        except FileError:
-            remove(folder)
-            return None
+        return {
+            subject: read_responses(folder / str(k), mmap)
+            for k, subject in enumerate(about["subjects"])
+        }
 
     def load_state(self, key: str) -> Any | None:
         """The fitted state, or None when it is not there."""
@@ -103,11 +99,7 @@ class Products:
         about = self._about(folder)
         if about is None or not (folder / name).is_dir():
             return None
-        try:
-            return read_tree(folder / name)
-        except FileError:
-            remove(folder)
-            return None
+        return read_tree(folder / name)
 
     def _about(self, folder: Path) -> dict[str, Any] | None:
         """What a manifest says, or None when there is nothing sound."""
@@ -115,7 +107,7 @@ class Products:
             return None
         try:
             return check_folder(folder)
-        except FileError:
+        except DamagedError:
             remove(folder)
             return None
 

@@ -11,13 +11,8 @@ import xarray as xr
 
 from striate.data import Responses
 from striate.errors import FileError
-from striate.store.atomic import (
-    Unstorable,
-    check_folder,
-    read_array,
-    write_array,
-    write_folder,
-)
+from striate.store.arrays import Unstorable, read_array, write_array
+from striate.store.atomic import check_folder, write_folder
 
 DIMS = ("row", "target", "repeat")
 VALUES, LABELS = "values.npy", "labels.json"

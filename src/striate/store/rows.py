@@ -19,20 +19,18 @@ import numpy as np
 from jaxtyping import Shaped
 
 from striate.errors import DataError, FileError, some, unknown
+from striate.store.arrays import read_array, write_array
 from striate.store.atomic import (
-    cannot_write,
+    DamagedError,
     check_files,
     check_key,
     digest_of,
-    read_array,
     read_manifest,
     remove,
     slug,
-    sweep,
-    write_array,
-    write_bytes,
     write_folder,
 )
+from striate.store.temporary import cannot_write, sweep, write_bytes
 
 KINDS = "biufc"
 
@@ -277,7 +275,7 @@ class Entry:
                 or not set(files.values()) <= set(body["files"])
             ):
                 return None
-        except (FileError, KeyError, TypeError, ValueError, IndexError, AttributeError):
+        except (DamagedError, KeyError, TypeError, ValueError, IndexError, AttributeError):
             return None
         return _Block(folder, digests, files, forms, body)
 
@@ -301,7 +299,7 @@ class Entry:
         wanted = block.files if spaces is None else [s for s in spaces if s in block.files]
         try:
             check_files(block.folder, block.manifest, [block.files[s] for s in wanted])
-        except FileError:
+        except DamagedError:
             return False
         return True
 

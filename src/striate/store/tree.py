@@ -17,13 +17,8 @@ import pandas as pd
 import xarray as xr
 
 from striate.errors import FileError
-from striate.store.atomic import (
-    Unstorable,
-    check_folder,
-    read_array,
-    write_array,
-    write_folder,
-)
+from striate.store.arrays import Unstorable, read_array, write_array
+from striate.store.atomic import check_folder, write_folder
 from striate.store.responses import read_responses, write_responses
 
 TREE = "tree.json"
@@ -130,7 +125,7 @@ class _Writer:
 
     def scalar(self, value: np.generic, where: str) -> dict[str, Any]:
         if isinstance(value, np.str_):
-            return {"str_": str(value)}
+            return {"str_": str.__str__(value)}  # str() would cut NULs off the end
         if isinstance(value, np.bytes_):
             return {"bytes_": bytes(value).hex()}
         if value.dtype.kind not in "biufcmM":
