@@ -83,6 +83,175 @@ def run(
     typer.echo(report.in_words())
 
 
+@app.command()
+def demo(
+    out: Out = Path("runs"),
+    store: StoreFolder = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run the main job on a made-up brain whose right answer is known."""
+    import tempfile
+
+    from striate.recipe import load_recipe
+    from striate.registry import find
+    from striate.run import run_recipe
+
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "twin"
+        known = find("dataset", "folder").twin(data)  # type: ignore[attr-defined]
+        machine = _machine(store or Path(folder) / "store", "auto", 16, 0, "", quiet)
+        report = run_recipe(load_recipe("demo", [f"dataset.path={data}"]), out, machine, "demo")
+    scores, members = report.scores, report.summary["members"]
+    found = scores[(scores["score"] == "pearson") & (scores["member"] == "stack")]
+    typer.echo("Pearson correlation of predicted and measured responses, median over targets")
+    typer.echo(f"{'subject':10s}{'region':8s}{'known':>8s}{'found':>8s}")
+    for line in known.itertuples():
+        here = found[(found["subject"] == line.subject) & (found["roi"] == line.roi)]
+        typer.echo(f"{line.subject:10s}{line.roi:8s}{line.score:8.3f}{here['value'].median():8.3f}")
+    for name, entry in members.items():
+        regions = {r: v["median"] for r, v in entry["pearson"]["by_roi"].items()}
+        told = ", ".join(f"{r} {v:.3f}" for r, v in regions.items())
+        typer.echo(f"member {name:10s} {told}")
+    typer.echo(report.in_words())
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[
+        str, typer.Argument(help="recipes, datasets, extractors, encoders, steps or splits.")
+    ] = "",
+) -> None:
+    """List what can be named in a recipe."""
+    from striate.errors import RecipeError, unknown
+    from striate.recipe import shipped
+    from striate.registry import TABLES, names
+
+    kinds = {f"{k}s": k for k in TABLES}
+    if kind and kind not in (*kinds, "recipes"):
+        raise RecipeError(unknown("kind", kind, [*kinds, "recipes"]))
+    for title in [kind] if kind else ["recipes", *kinds]:
+        found = shipped() if title == "recipes" else sorted(names(kinds[title]))
+        typer.echo(f"{title:12s}{', '.join(found)}")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A recipe's name or file, or the folder of a run.")],
+) -> None:
+    """Show a recipe as it would run, or the numbers of a finished run."""
+    from striate.recipe import load_recipe
+    from striate.report import Report
+
+    if Path(name).is_dir():
+        report = Report.read(Path(name))
+        typer.echo(report.summary["title"] or report.summary["recipe"])
+        typer.echo(report.in_words())
+    else:
+        typer.echo(load_recipe(name).toml())
+
+
+@app.command()
+def nodes(
+    model: Annotated[str, typer.Argument(help="FAMILY:MODEL, such as timm:resnet50.")],
+    size: Annotated[int, typer.Option(help="Pixels of a square image; 0: the model's own.")] = 0,
+) -> None:
+    """List the nodes of a network and the shape of each one's output."""
+    from striate.errors import RecipeError
+    from striate.extractors import describe
+    from striate.registry import build, names
+
+    family, _, name = model.partition(":")
+    if not name or "/" in family or "." in family:
+        family, name = ("module", model) if ":" in model else ("", model)
+    if family not in names("extractor"):
+        raise RecipeError(
+            f"{model!r} is not of the form FAMILY:MODEL, such as torchvision:squeezenet1_0,"
+            " timm:resnet50, package.module:Class or ./file.py:Class"
+        )
+    table: dict[str, Any] = {"use": family, "model": name, "weights": "none", "nodes": ["*"]}
+    for node, shape in describe(build("extractor", table | ({"size": size} if size else {}))):
+        typer.echo(f"{node:40s} {' × '.join(map(str, shape))}")
+
+
+@app.command()
+def check(
+    dataset: Annotated[str, typer.Argument(help="Name of a dataset: see `striate list datasets`.")],
+    fields: Overrides = None,
+) -> None:
+    """Open a dataset and tell what is in it, and what is wrong with it."""
+    from striate.datasets.check import summary
+    from striate.recipe import apply_override
+    from striate.registry import build
+
+    table: dict[str, Any] = {"use": dataset}
+    for field in fields or []:
+        apply_override(table, field.removeprefix("dataset."))
+    for line in summary(build("dataset", table)):
+        typer.echo(line)
+
+
+@app.command()
+def twin(
+    dataset: Annotated[str, typer.Argument(help="Name of a dataset: see `striate list datasets`.")],
+    out: Annotated[Path, typer.Option("--out", help="A new folder.")],
+    size: Annotated[str, typer.Option(help="tiny or full.")] = "tiny",
+    seed: Annotated[int, typer.Option(help="Another seed, another made-up brain.")] = 0,
+) -> None:
+    """Write a made-up copy of a dataset's layout, whose right answers are known."""
+    from striate.errors import RecipeError
+    from striate.registry import find
+
+    if size not in ("tiny", "full"):
+        raise RecipeError(f"size {size!r}: a twin is tiny or full")
+    known = find("dataset", dataset).twin(out, size, seed)  # type: ignore[attr-defined]
+    typer.echo(known.to_string(index=False))
+    typer.echo(f"written to {out}")
+
+
+@app.command()
+def submit(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Default: in the run's folder.")] = None,
+) -> None:
+    """Write the file that a challenge asks for from the predictions of a run."""
+    from striate.recipe import load_recipe
+    from striate.registry import build
+    from striate.report import Report
+
+    report = Report.read(folder)
+    recipe = load_recipe(folder / "recipe.toml")
+    dataset = build("dataset", recipe.dataset, recipe.base)
+    typer.echo(dataset.write_submission(report.predicted, out or folder / "submission"))
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    images: Annotated[Path, typer.Option("--images", help="Folder or zip of new images.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Default: in the run's folder.")] = None,
+    store: StoreFolder = None,
+    device: Device = "auto",
+    batch: Batch = 16,
+    threads: Threads = 0,
+    scheduler: Scheduler = "",
+    quiet: Quiet = False,
+) -> None:
+    """Predict responses to new images with the model of a run, fitted on all its data."""
+    from striate.media import list_images
+    from striate.recipe import load_recipe
+    from striate.run import predict_images
+    from striate.store import save_responses
+
+    machine = _machine(store, device, batch, threads, scheduler, quiet)
+    recipe = load_recipe(folder / "recipe.toml")
+    found = predict_images(recipe, [str(f) for f in list_images(images)], machine)
+    place = out or folder / "predicted"
+    for subject, block in found.items():
+        save_responses(place / (subject or "all"), block)
+        block.to_pandas().to_csv(place / f"{subject or 'all'}.csv", float_format="%.6g")
+    typer.echo(f"{place}: {sum(b.shape[0] for b in found.values())} rows")
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends with one sentence and status 2."""
     try:

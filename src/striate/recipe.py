@@ -60,7 +60,8 @@ class Recipe(_Checked):
     title, cite
         For people.
     dataset, split, features, member
-        Components by table; see the plug-in interfaces. The last member is the answer.
+        Components by table; see the plug-in interfaces. The last member is the answer. A feature
+        ``{ like = "net", size = 112 }`` is another one with fields of its own.
     final
         How rows outside every fold are predicted: by a refit, or by the mean of the folds' fits.
     inner
@@ -199,7 +200,7 @@ def expand(recipe: Recipe) -> Recipe:
     >>> [m.name for m in expand(Recipe(dataset={"use": "folder"}, member=[m])).member]
     ['m@folds=3', 'm@folds=5']
     """
-    features = dict(recipe.features)
+    features = settled(recipe.features)
     members: list[Member] = []
     variants: dict[str, list[str]] = {}
     for member in recipe.member:
@@ -218,6 +219,27 @@ def expand(recipe: Recipe) -> Recipe:
             variants.setdefault(member.name, []).append(variant.name)
             members.append(variant)
     return recipe.model_copy(update={"features": features, "member": tuple(members)})
+
+
+def settled(features: Mapping[str, Table]) -> dict[str, Table]:
+    """Feature tables with ``like = "other"`` replaced by that table, their own fields on top.
+
+    >>> settled({"net": {"use": "gabor", "size": 64}, "big": {"like": "net", "size": 128}})["big"]
+    {'use': 'gabor', 'size': 128}
+    """
+    done: dict[str, Table] = {}
+    for name, table in features.items():
+        seen, line = [name], dict(table)
+        while "like" in line:
+            other = line.pop("like")
+            if other not in features or other in seen:
+                raise RecipeError(
+                    unknown("feature", str(other), set(features) - set(seen), f"{name}.like")
+                )
+            seen.append(other)
+            line = dict(features[other]) | line
+        done[name] = line
+    return done
 
 
 def _variant(member: Member, values: Mapping[str, Any], features: dict[str, Table]) -> Member:
@@ -239,7 +261,7 @@ def _variant(member: Member, values: Mapping[str, Any], features: dict[str, Tabl
             tags.append(label)
         else:
             table = _with(table, path, value)
-            tags.append(f"{path.removeprefix('encoder.')}={label}")
+            tags.append(f"{path.removeprefix('encoder.').removeprefix('steps.')}={label}")
     table["name"] = f"{member.name}@{','.join(tags)}"
     try:
         return Member(**table)
@@ -248,8 +270,16 @@ def _variant(member: Member, values: Mapping[str, Any], features: dict[str, Tabl
 
 
 def _with(table: Mapping[str, Any], path: str, value: Any) -> Table:
+    """A copy of a table with one dotted path set; ``steps.NAME.field`` finds a step by name."""
     head, _, rest = path.partition(".")
     copy = dict(table)
+    if head == "steps" and rest:
+        name, _, inner = rest.partition(".")
+        lines = [{"use": s} if isinstance(s, str) else dict(s) for s in copy["steps"]]
+        if not inner or name not in [s["use"] for s in lines]:
+            raise RecipeError(unknown("step in a sweep", rest, [s["use"] for s in lines]))
+        copy["steps"] = [_with(s, inner, value) if s["use"] == name else s for s in lines]
+        return copy
     if not rest:
         copy[head] = value
         return copy

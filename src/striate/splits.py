@@ -38,10 +38,10 @@ class Split(Protocol):
         """The outer calls."""
 
 
-def leak_units(stimuli: Stimuli) -> pd.Series:
+def leak_units(stimuli: Stimuli, columns: Sequence[str] = ("group", "digest")) -> pd.Series:
     """The unit of each stimulus: stimuli of one group or of one content are never parted.
 
-    Returns a Series, stimulus id → id of the unit's first member.
+    `columns` are those whose equal values, unless empty, keep stimuli together. Returns a Series, stimulus id → id of the unit's first member.
 
     >>> table = pd.DataFrame({"group": ["g", "g", "", ""], "digest": ["", "1", "1", "2"]},
     ...                      index=["a", "b", "c", "d"])
@@ -51,7 +51,7 @@ def leak_units(stimuli: Stimuli) -> pd.Series:
     ids = sorted(stimuli.ids, key=natural_key)
     table = stimuli.table.loc[ids]
     pairs = []
-    for column in ("group", "digest"):
+    for column in columns:
         seen: dict[str, str] = {}
         for i, value in zip(ids, table[column].astype(str), strict=True):
             if value:
@@ -135,21 +135,21 @@ class Parts:
     """The dataset's own split: fit on part ``train``, predict part ``test``."""
 
     def calls(self, stimuli: Stimuli) -> list[Call]:
-        """One call."""
+        """One call; training stimuli that share a unit with a test one are left out."""
         train, test = _parts(stimuli)
         if not test:
             raise DataError(
                 "the dataset sets no stimuli aside as test; choose a split, such as"
                 ' split = { use = "kfold", folds = 5 }'
             )
-        return [Call("test", tuple(train), tuple(test))]
+        return [_clean("test", train, test, leak_units(stimuli))]
 
 
 @dataclass(frozen=True)
 class KFold:
     """K folds over independent stimuli: grouped by leak group and by exact content.
 
-    `group` names another column of the stimuli whose values are never parted.
+    `group` names a further column of the stimuli whose values are never parted.
     """
 
     folds: int = 5
@@ -159,9 +159,13 @@ class KFold:
 
     def calls(self, stimuli: Stimuli) -> list[Call]:
         """One call per fold, and a last one, ``final``, for stimuli set aside as test."""
-        grouped = _regroup(stimuli, self.group)
+        if self.group not in stimuli.table:
+            raise DataError(
+                f"split.group names column {self.group!r}, but stimuli have"
+                f" {some(stimuli.table.columns, 20)}"
+            )
         train, test = _parts(stimuli)
-        units = leak_units(grouped)
+        units = leak_units(stimuli, ("group", "digest", self.group))
         fold = folds_of([units[i] for i in train], self.folds, self.seed, self.shuffle)
         calls = [
             Call(
@@ -212,23 +216,14 @@ class Fixed:
         stimuli.select([*self.test, *self.train])
         train, test = _parts(stimuli)
         units = leak_units(stimuli)
-        rest = [i for i in train if i not in set(self.test)]
-        chosen = [i for i in rest if i in set(self.train)] if self.train else rest
+        held = dict.fromkeys(self.test)
+        rest = [i for i in train if i not in held]
+        wanted = set(self.train)
+        chosen = [i for i in rest if i in wanted] if wanted else rest
         return [
-            _clean("test", chosen, list(self.test), units),
-            *_final(train, [t for t in test if t not in set(self.test)], units),
+            _clean("test", chosen, list(held), units),
+            *_final(train, [t for t in test if t not in held], units),
         ]
-
-
-def _regroup(stimuli: Stimuli, column: str) -> Stimuli:
-    if column == "group":
-        return stimuli
-    if column not in stimuli.table:
-        raise DataError(
-            f"split.group names column {column!r}, but stimuli have {some(stimuli.table.columns)}"
-        )
-    own = stimuli.table[column].astype(str)
-    return stimuli.with_column("group", own.where(own != "", stimuli.table["group"]))
 
 
 def _clean(name: str, train: Iterable[str], test: Sequence[str], units: pd.Series) -> Call:

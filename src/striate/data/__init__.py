@@ -9,6 +9,7 @@ from striate.data.responses import (
     check_responses,
     digest,
     has_truth,
+    identities,
     label_responses,
     membership,
     merge,
@@ -17,6 +18,7 @@ from striate.data.responses import (
     slots,
     stack,
     target_table,
+    target_tables,
 )
 from striate.data.stimuli import Stimuli, natural_key
 
@@ -33,6 +35,7 @@ __all__ = [
     "design",
     "digest",
     "has_truth",
+    "identities",
     "label_responses",
     "membership",
     "merge",
@@ -42,4 +45,5 @@ __all__ = [
     "slots",
     "stack",
     "target_table",
+    "target_tables",
 ]

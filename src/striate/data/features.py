@@ -91,7 +91,8 @@ class Features:
         """The spaces whose names match any of the glob patterns."""
         wanted: dict[str, Space] = {}
         for pattern in patterns:
-            found = {n: s for n, s in self.spaces.items() if fnmatchcase(n, pattern)}
+            exact = {pattern: self.spaces[pattern]} if pattern in self.spaces else {}
+            found = exact or {n: s for n, s in self.spaces.items() if fnmatchcase(n, pattern)}
             if not found:
                 raise DataError(unknown("feature space", pattern, self.spaces))
             wanted |= found

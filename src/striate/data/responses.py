@@ -10,17 +10,19 @@ response that was not measured or, in a prediction, not predicted.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from striate.errors import DataError, some
 
 Responses: TypeAlias = xr.DataArray
+Labels: TypeAlias = Sequence[Any] | np.ndarray
 
 IDENTITY = ("subject", "target", "time")
 ROI = "roi:"
@@ -29,13 +31,13 @@ ROI = "roi:"
 def label_responses(
     values: Shaped[np.ndarray, "row target *repeat"],
     stimuli: Sequence[str] | np.ndarray,
-    targets: Sequence[str] | None = None,
+    targets: Labels | None = None,
     *,
     subject: str | None = None,
-    rows: Sequence[str] | None = None,
-    rois: Mapping[str, Sequence[bool]] | None = None,
-    row_labels: Mapping[str, Sequence[object]] | None = None,
-    target_labels: Mapping[str, Sequence[object]] | None = None,
+    rows: Labels | None = None,
+    rois: Mapping[str, Labels] | None = None,
+    row_labels: Mapping[str, Labels] | None = None,
+    target_labels: Mapping[str, Labels] | None = None,
 ) -> Responses:
     """Label an array of measurements.
 
@@ -64,6 +66,15 @@ def label_responses(
             f"{values.shape[0]} rows of responses for {len(shown)} stimuli: give each row its"
             " stimulus (or swap the axes)"
         )
+    given = [("rows", rows, 0), ("targets", targets, 1)]
+    given += [(n, v, 0) for n, v in (row_labels or {}).items()]
+    given += [(n, v, 1) for n, v in {**(rois or {}), **(target_labels or {})}.items()]
+    for name, labels, axis in given:
+        if labels is not None and len(labels) != values.shape[axis]:
+            raise DataError(
+                f"{len(labels)} labels {name!r} for {values.shape[axis]}"
+                f" {('rows', 'targets')[axis]}: give one for each"
+            )
     names = ["|".join(map(str, s)) for s in shown] if rows is None else [str(r) for r in rows]
     row = pd.DataFrame(
         {_slot(k): shown[:, k].astype(str) for k in range(shown.shape[1])} | dict(row_labels or {}),
@@ -133,9 +144,9 @@ def membership(block: Responses) -> pd.DataFrame:
     )
 
 
-def has_truth(block: Responses) -> Shaped[np.ndarray, " row"]:
+def has_truth(block: Responses) -> Bool[np.ndarray, " row"]:
     """Which rows hold any measured value; the others are hidden tests."""
-    return ~np.isnan(block.values).reshape(len(block), -1).all(axis=1)
+    return (~np.isnan(block.values)).any(axis=tuple(range(1, block.ndim)))
 
 
 def check_responses(block: Responses, where: str = "responses") -> Responses:
@@ -182,7 +193,7 @@ def stack(blocks: Sequence[Responses]) -> Responses:
         if not np.array_equal(block.row.values, first.row.values):
             raise DataError("blocks with different rows cannot be stacked")
     values = np.concatenate([b.values for b in blocks], axis=1)
-    return assemble(values, row_table(first), _concat([target_table(b) for b in blocks]))
+    return assemble(values, row_table(first), target_tables([target_table(b) for b in blocks]))
 
 
 def by_subject(block: Responses) -> dict[str, Responses]:
@@ -211,22 +222,61 @@ def merge(blocks: Iterable[Responses]) -> dict[str, Responses]:
     return {s: p[0] if _lone(p) else _mean_of(p) for s, p in pieces.items()}
 
 
+def target_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of targets below each other; a target is in no region that its table lacks."""
+    table = pd.concat(tables)
+    for column in table:
+        if str(column).startswith(ROI):
+            table[column] = table[column].eq(True)
+    return table
+
+
+def identities(targets: pd.DataFrame, keys: Sequence[str]) -> pd.MultiIndex:
+    """What identifies each target, as text, from columns of a table.
+
+    >>> list(identities(pd.DataFrame({"target": ["V1"], "time": [2.0]}), ["target", "time"]))
+    [('V1', '2')]
+    """
+    # A time that was a whole number may have become 2.0 beside a missing one.
+    columns = [
+        [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in targets[k]]
+        for k in keys
+    ]
+    return pd.MultiIndex.from_arrays(columns, names=list(keys))
+
+
 def align(truth: Responses, predicted: Mapping[str, Responses]) -> Float[np.ndarray, "row target"]:
     """Predicted values on the rows and targets of `truth`, by label; NaN where there are none.
 
-    A prediction that lacks a label of the truth (subject, time) answers for every value of it.
+    A prediction that lacks a label of the truth (subject, time) answers for every value of it,
+    unless another one names that value.
+
+    Raises
+    ------
+    DataError
+        When a prediction says several things about one target of the truth.
+
     """
     values = np.full(truth.shape[:2], np.nan, dtype=np.result_type(truth.dtype, np.float32))
     wanted = target_table(truth).reset_index()
-    for block in predicted.values():
-        have = target_table(block).reset_index()
-        keys = [c for c in IDENTITY if c in have and c in wanted]
-        right = pd.MultiIndex.from_frame(have[keys].astype(str))
-        column = right.get_indexer(pd.MultiIndex.from_frame(wanted[keys].astype(str)))
+    tables = {s: target_table(b).reset_index() for s, b in predicted.items()}
+    keys = {s: [c for c in IDENTITY if c in t and c in wanted] for s, t in tables.items()}
+    for subject in sorted(predicted, key=lambda s: len(keys[s])):
+        block, own = predicted[subject], keys[subject]
+        right = identities(tables[subject], own)
+        if right.has_duplicates:
+            raise DataError(
+                f"several predictions of target {right[right.duplicated()][0]}: merge them, or"
+                " predict one value for each target of the truth"
+            )
+        column = right.get_indexer(identities(wanted, own))
         row = pd.Index(block.row.values).get_indexer(pd.Index(truth.row.values))
         r, c = np.flatnonzero(row >= 0), np.flatnonzero(column >= 0)
         if len(r) and len(c):
-            values[np.ix_(r, c)] = block.values[np.ix_(row[r], column[c])]
+            found = np.asarray(block.values)[np.ix_(row[r], column[c])]
+            gaps = np.isnan(found)
+            place = np.ix_(r, c)
+            values[place] = np.where(gaps, values[place], found) if gaps.any() else found
     return values
 
 
@@ -237,11 +287,13 @@ def digest(block: Responses) -> str:
     for start in range(0, block.shape[0], 256):
         h.update(np.ascontiguousarray(block.values[start : start + 256]).tobytes())
     for name in sorted(map(str, block.coords)):
-        values = block[name].values
-        h.update(name.encode())
+        values = np.asarray(block[name].values)
         # Widths of text columns are an accident of what else stood in the table.
-        text = values.dtype.kind in "UOS"
-        h.update("\x1f".join(map(str, values)).encode() if text else values.tobytes())
+        if values.dtype.kind in "UOS":
+            content = json.dumps(list(map(str, values)), separators=(",", ":")).encode()
+        else:
+            content = values.dtype.str.encode() + values.tobytes()
+        h.update(json.dumps([name, list(block[name].dims), len(content)]).encode() + content)
     return h.hexdigest()
 
 
@@ -264,15 +316,6 @@ def _table(block: Responses, dim: str) -> pd.DataFrame:
     return pd.DataFrame(columns, index=index)
 
 
-def _concat(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    table = pd.concat(tables)
-    for column in table:
-        if str(column).startswith(ROI):
-            table[column] = table[column].astype(object).where(table[column].notna(), False)
-            table[column] = table[column].astype(bool)
-    return table
-
-
 def _lone(pieces: Sequence[Responses]) -> bool:
     """Whether there is one piece in which each target stands once."""
     if len(pieces) > 1:
@@ -282,11 +325,11 @@ def _lone(pieces: Sequence[Responses]) -> bool:
 
 
 def _mean_of(pieces: Sequence[Responses]) -> Responses:
-    targets = _concat([target_table(p) for p in pieces]).reset_index()
+    targets = target_tables([target_table(p) for p in pieces]).reset_index()
     keys = [c for c in IDENTITY if c in targets]
     rows = pd.concat([row_table(p) for p in pieces])
     rows = rows[~rows.index.duplicated()]
-    labels = pd.MultiIndex.from_frame(targets[keys].astype(str))
+    labels = identities(targets, keys)
     unique = ~labels.duplicated()
     lookup, columns = labels[unique], targets[unique].set_index("target")
     total = np.zeros((len(rows), len(columns)))

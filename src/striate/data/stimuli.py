@@ -15,14 +15,15 @@ COLUMNS = ("file", "onset", "duration", "digest", "group", "part")
 
 
 @lru_cache(maxsize=1 << 18)
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that orders numbers inside names by value.
+def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    """Sort key that orders numbers inside names by value; no two names are equal.
 
     >>> sorted(["image_10", "image_9"], key=natural_key)
     ['image_9', 'image_10']
     """
     pieces = re.split(r"(\d+)", str(name))
-    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in pieces if p)
+    ranks = tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces if p)
+    return ranks, str(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,8 @@ class Stimuli:
     def __post_init__(self) -> None:
         table = self.table.copy()
         table.index = pd.Index([str(i) for i in table.index], name="stimulus", dtype=object)
+        if "" in table.index:
+            raise DataError(f"{(table.index == '').sum()} stimuli have an empty id: name them")
         repeated = table.index[table.index.duplicated()].unique()
         if len(repeated):
             raise DataError(

@@ -14,6 +14,8 @@ NAMES = {
 
 STEPS = {
     "pca": "striate.encoders.steps:PCA",
+    "power": "striate.encoders.steps:Power",
     "projection": "striate.encoders.steps:Projection",
+    "window": "striate.encoders.steps:Window",
     "zscore": "striate.encoders.steps:ZScore",
 }

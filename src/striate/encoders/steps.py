@@ -14,12 +14,88 @@ from striate.errors import RecipeError
 from striate.interfaces import Step, with_learned
 
 
-def transformed(
-    features: Features, arrays: Mapping[str, Float[np.ndarray, "stimulus feature"]]
-) -> Features:
+def transformed(features: Features, arrays: Mapping[str, np.ndarray]) -> Features:
     """Features in view with arrays in the place of spaces; empty spaces are left out."""
-    spaces = {n: ArraySpace(features.ids, a) for n, a in arrays.items() if a.shape[1]}
+    spaces = {n: ArraySpace(features.ids, a) for n, a in arrays.items() if a.size}
     return replace(features, spaces=spaces)
+
+
+def _floats(features: Features, name: str) -> np.ndarray:
+    """A space in its own shape, float32 unless it is float64."""
+    values = features[name]
+    return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True)
+class Power(Step):
+    """Every value to a power, sign kept: 0.5 tames the long tails of rectified activations."""
+
+    exponent: float = 0.5
+
+    def fit(self, features: Features) -> Power:
+        """A copy; nothing is learned."""
+        return with_learned(self)  # type: ignore[no-any-return]
+
+    def transform(self, features: Features) -> Features:
+        """Compressed features, in the shape they came in."""
+        done = {}
+        for name in features.names:
+            x = _floats(features, name)
+            size = np.sqrt(np.abs(x)) if self.exponent == 0.5 else np.abs(x) ** self.exponent
+            done[name] = np.copysign(size, x)
+        return transformed(features, done)
+
+
+@dataclass(frozen=True)
+class Window(Step):
+    """A Gaussian window over maps: features near a place weigh more, as in a receptive field.
+
+    Put it behind ``zscore``, which would undo it. Spaces must be maps (channel × height × width).
+
+    Parameters
+    ----------
+    x, y
+        Centre, from −1 (left, top) to 1 (right, bottom).
+    width
+        Standard deviation, in halves of the map.
+    least
+        Cells that weigh less than this are left out.
+
+    """
+
+    x: float = 0.0
+    y: float = 0.0
+    width: float = 0.45
+    least: float = 0.01
+
+    def fit(self, features: Features) -> Window:
+        """A copy; nothing is learned."""
+        return with_learned(self)  # type: ignore[no-any-return]
+
+    def weights(self, height: int, width: int) -> Float[np.ndarray, "height width"]:
+        """exp(−d² / 2 width²), with d the distance of each cell's middle from the centre.
+
+        >>> Window(width=1.0).weights(1, 3).round(3)
+        array([[0.801, 1.   , 0.801]])
+        """
+        down = (2 * np.arange(height) + 1) / height - 1 - self.y
+        across = (2 * np.arange(width) + 1) / width - 1 - self.x
+        return np.exp(-(down[:, None] ** 2 + across**2) / (2 * self.width**2))
+
+    def transform(self, features: Features) -> Features:
+        """Weighted cells of every map, side by side."""
+        done = {}
+        for name in features.names:
+            x = _floats(features, name)
+            if x.ndim != 4:
+                raise RecipeError(
+                    f"window needs maps, but {name!r} has shape {x.shape[1:]} per stimulus; pool"
+                    ' features to a grid (pool = "mean:6") and put zscore, not pca, before it'
+                )
+            weight = self.weights(*x.shape[2:]).astype(x.dtype)
+            down, across = np.nonzero(weight >= self.least)
+            done[name] = (x[:, :, down, across] * weight[down, across]).reshape(len(x), -1)
+        return transformed(features, done)
 
 
 @dataclass(frozen=True)
@@ -27,7 +103,8 @@ class ZScore(Step):
     """Each column minus its mean, divided by its standard deviation, both of the training rows.
 
     Columns nearly constant in training are dropped and counted: a unit that is silent but for a
-    handful of stimuli becomes a spike of tens of standard deviations that wrecks a ridge.
+    handful of stimuli becomes a spike of tens of standard deviations that wrecks a ridge. Maps
+    keep their shape: what is dropped of them is zero everywhere.
 
     Parameters
     ----------
@@ -69,11 +146,18 @@ class ZScore(Step):
         """Standardised features of the stimuli in view."""
         done = {}
         for name, s in self.spaces_.items():  # type: ignore[attr-defined]
-            x = features.matrix(name)
-            x = x - 0 if len(s["kept"]) == x.shape[1] else x[:, s["kept"]]
-            x -= s["mean"]
-            x *= s["scale"]
-            done[name] = x
+            x = _floats(features, name)
+            shape, x = x.shape, x.reshape(len(x), -1)
+            whole = len(s["kept"]) == x.shape[1]
+            z = (x if whole else x[:, s["kept"]]) - s["mean"]
+            z *= s["scale"]
+            if len(shape) > 2:
+                if not whole:
+                    full = np.zeros(x.shape, dtype=x.dtype)
+                    full[:, s["kept"]] = z
+                    z = full
+                z = z.reshape(shape)
+            done[name] = z
         return transformed(features, done)
 
 
@@ -118,12 +202,10 @@ class PCA(Step):
             count = float(self.components)
             if count >= 1:
                 count = int(min(count, *x.shape))
-            # Exact where it is cheap; otherwise randomised with a fixed seed.
-            exact = count < 1 or min(x.shape) <= 2000
             solver = Solver(
                 n_components=count,
                 whiten=self.whiten,
-                svd_solver="full" if exact else "randomized",
+                svd_solver=_solver(count, x.shape),
                 random_state=self.seed,
             ).fit(x)
             basis = solver.components_.T
@@ -143,6 +225,14 @@ class PCA(Step):
         learned: dict[str, Any] = self.spaces_  # type: ignore[attr-defined]
         done = {n: (x[n] - s["mean"]) @ s["basis"] for n, s in learned.items()}
         return transformed(features, done)
+
+
+def _solver(count: float, shape: tuple[int, ...]) -> str:
+    """The cheapest exact solver, or the randomised one where exact ones take minutes."""
+    least = min(shape)
+    if count < 1 or count > 0.3 * least:
+        return "full"
+    return "arpack" if least <= 5000 else "randomized"
 
 
 @dataclass(frozen=True)

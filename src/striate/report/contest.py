@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from striate.report.canvas import Picture, Theme, label, names_on_y, picture
+from striate.report.canvas import Picture, Theme, beginning, label, names_on_y, picture
 from striate.report.sources import swept
 from striate.report.words import higher_is_better, number, title_of
 
@@ -127,7 +127,7 @@ def layers(summary: Mapping[str, Any]) -> Picture | None:
             axes.set_visible(False)
         for k, (name, lines) in enumerate(panels.items()):
             axes = grid.ravel()[k]
-            _lines(axes, theme, lines, order, below=k + across >= len(panels))
+            _lines(axes, theme, lines, order, 16 // across, below=k + across >= len(panels))
             axes.set_title(label(name, 30) if name else "")
             if k % across == 0:
                 axes.set_ylabel(f"median {title_of(score)}")
@@ -181,7 +181,12 @@ def _differences(axes: Axes, theme: Theme, shown: Sequence[Line]) -> None:
 
 
 def _lines(
-    axes: Axes, theme: Theme, lines: Mapping[str, np.ndarray], order: Sequence[str], below: bool
+    axes: Axes,
+    theme: Theme,
+    lines: Mapping[str, np.ndarray],
+    order: Sequence[str],
+    most: int,
+    below: bool,
 ) -> None:
     axes.grid(axis="y")
     axes.axhline(0, color=theme.soft, lw=0.9)
@@ -204,26 +209,16 @@ def _lines(
             ms=4,
             label=label(name, 36),
         )
-    common = _common([str(o) for o in order])
-    axes.set_xticks(range(len(order)), [label(o[common:], 18) for o in order])
+    common = beginning(order).rfind(".") + 1
+    step = -(-len(order) // most)
+    ticks = range(0, len(order), step)
+    axes.set_xticks(list(ticks), [label(order[k][common:], 18) for k in ticks])
     axes.set_xlim(-0.3, len(order) - 0.7)
+    axes.tick_params(axis="x", labelbottom=below)
     if below and common:
         axes.set_xlabel(label(order[0][: common - 1], 30))
-    if len(order) > 4:
-        axes.tick_params(axis="x", labelrotation=90 if len(order) > 12 else 40)
+    if max(len(order[k]) - common for k in ticks) * len(ticks) > 3 * most:
+        axes.tick_params(axis="x", labelrotation=40)
         for tick in axes.get_xticklabels():
-            tick.set_horizontalalignment("center" if len(order) > 12 else "right")
-            tick.set_rotation_mode("default" if len(order) > 12 else "anchor")
-    if not below:
-        axes.tick_params(axis="x", labelbottom=False)
-
-
-def _common(names: Sequence[str]) -> int:
-    """Length of the dotted beginning that all names share, which need not be written."""
-    shared = 0
-    for k in range(min(map(len, names))):
-        if len({n[k] for n in names}) > 1:
-            break
-        if names[0][k] == ".":
-            shared = k + 1
-    return shared
+            tick.set_horizontalalignment("right")
+            tick.set_rotation_mode("anchor")

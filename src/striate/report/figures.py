@@ -54,6 +54,7 @@ def distribution(
     by = "region"
     if not masks and len(subjects.unique()) > 1:
         masks, by = {s: (subjects == s).to_numpy() for s in subjects.unique()}, "subject"
+    few = FEW if max((int(m.sum()) for m in masks.values()), default=0) <= FEW else FEW // 5
     hidden = max(0, len(masks) - MOST_ROWS)
     rows = {"all": np.ones(len(table), dtype=bool), **masks} if len(masks) > 1 else masks
     rows = dict(list(rows.items())[: MOST_ROWS + 1])
@@ -79,7 +80,7 @@ def distribution(
         axes = figure.add_subplot()
         low, high = _limits(values, top, [e for pair in intervals.values() for e in pair])
         for k, (name, mask) in enumerate(rows.items()):
-            _strip(axes, theme, k, values[mask], (low, high))
+            _strip(axes, theme, k, values[mask], (low, high), few)
             for _, own in dots:
                 if (mask & own).any():
                     middle = np.median(values[mask & own])
@@ -104,7 +105,7 @@ def distribution(
         "distribution",
         f"{title} by {by}; medians: {told}.",
         f"{caption}.",
-        0.75 + 0.36 * len(rows),
+        0.75 + (0.36 if len(rows) <= 12 else 0.27) * len(rows),
         paint,
     )
 
@@ -131,7 +132,7 @@ def against_ceiling(table: pd.DataFrame, score: str) -> Picture | None:
         axes.set_xlim(-0.02, max(0.1, min(1.0, float(x.max()) * 1.08)))
         axes.set_xlabel("noise ceiling (explainable share of variance)")
         axes.set_ylabel(title_of(score))
-        axes.legend(loc="upper left")
+        figure.legend(loc="outside upper center", ncols=2)
         _zero(axes, theme, "y")
 
     caption = f"One dot per target; {count(len(x), 'target')} with a known ceiling"
@@ -214,9 +215,9 @@ def _zero(axes: Axes, theme: Theme, along: str = "x") -> None:
 
 
 def _strip(
-    axes: Axes, theme: Theme, k: int, values: np.ndarray, limits: tuple[float, float]
+    axes: Axes, theme: Theme, k: int, values: np.ndarray, limits: tuple[float, float], few: int
 ) -> None:
-    if len(values) <= FEW:
+    if len(values) <= few:
         # Golden-ratio steps spread dots evenly and the same way every time.
         shift = (np.arange(len(values)) * 0.618034 % 1 - 0.5) * 0.5
         axes.scatter(values, k + shift, s=13, color=theme.fill, linewidths=0, zorder=2)

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from striate.data import Responses
-from striate.store import save_responses
+from striate.data import Responses, merge
+from striate.errors import FileError
+from striate.store import load_responses, save_responses
+
+PARTS = ("summary", "fits", "machine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,23 @@ class Report:
     truth: Mapping[str, Responses] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> Report:
+        """The record of a finished run, from its folder; the truth is not kept there."""
+        if not (folder / "summary.json").is_file():
+            raise FileError(
+                f"{folder} is no run: it holds no summary.json; name a folder of `--out`"
+            )
+        try:
+            parts = {n: json.loads((folder / f"{n}.json").read_text("utf-8")) for n in PARTS}
+            scores = pd.read_csv(folder / "scores.csv")
+            recipe = (folder / "recipe.toml").read_text("utf-8")
+        except (OSError, ValueError) as error:
+            raise FileError(f"the run in {folder} is damaged ({error}); run it again") from error
+        places = sorted((folder / "predictions").iterdir())
+        blocks = merge([load_responses(p) for p in places])
+        return cls(recipe, scores=scores, predicted=blocks, folder=folder, **parts)
 
     def in_words(self) -> str:
         """The result in a few lines, as the command line prints it."""

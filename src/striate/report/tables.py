@@ -92,10 +92,10 @@ def expected(summary: Summary) -> str:
         verdict = "not compared" if within is None else "as published" if within else "differs"
         wanted = number(line.get("value"))
         wanted += f" ± {number(line['tol'])}" if "tol" in line else ""
-        lines.append([path, verdict, line.get("source", ""), wanted, number(line.get("got"))])
+        lines.append([path, wanted, number(line.get("got")), verdict, line.get("source", "")])
     if not lines:
         return ""
-    return table(["number", "verdict", "source", "published", "here"], lines, words=(0, 1, 2))
+    return table(["number", "published", "here", "verdict", "source"], lines, words=(0, 3, 4))
 
 
 def official(name: str, entry: Mapping[str, Any]) -> str:
@@ -109,7 +109,8 @@ def official(name: str, entry: Mapping[str, Any]) -> str:
     if name == "algonauts2019":
         head |= {"by_roi": "percent of ceiling", "raw": "R²", "signed": "signed R²"}
         raw, share = columns.get("raw", {}), columns.get("by_roi", {})
-        ceilings = {r: 100 * raw[r] / share[r] for r in raw if share.get(r)}
+        if "ceiling" not in columns:
+            ceilings = {r: 100 * raw[r] / share[r] for r in raw if share.get(r)}
     lines = [
         [
             r,
@@ -118,7 +119,7 @@ def official(name: str, entry: Mapping[str, Any]) -> str:
         ]
         for r in regions
     ]
-    return table(["region", *(head[k] for k in columns), "ceiling of R²"], lines)
+    return table(["region", *(head[k] for k in columns), "ceiling"], lines)
 
 
 def members(summary: Summary) -> str:
@@ -194,7 +195,7 @@ _SCORE_HEAD = [
     "median",
     "95 % interval",
     "mean",
-    "median ceiling",
+    "ceiling (variance)",
     "of ceiling",
     "left out",
     "above chance",

@@ -109,7 +109,7 @@ def _tested_on(split: Mapping[str, Any]) -> str:
     if len(calls) == 1:
         return (
             f"Scores are of {count(test, 'stimulus')} that no fit had seen; fits saw"
-            f" {calls[0]['train']:,}."
+            f" {calls[0]['train']:,} others."
         )
     return (
         f"Scores are pooled over {len(calls)} parts ({count(test, 'stimulus')}), each predicted by"
@@ -126,7 +126,12 @@ def _how_well(report: Report) -> str:
     ends = span(entry.get("resampled", {}).get("interval"))
     text += f" (95 % interval over resampled stimuli: {ends})" if ends else ""
     normalised = entry.get("normalised", {})
-    if number(normalised.get("median")) != "–":
+    if number(normalised.get("median")) != "–" and normalised["median"] > 1:
+        text += (
+            f"; the median target exceeds its noise ceiling ({percent(normalised['median'])}), so"
+            " the ceilings are estimated too low or scores are too high"
+        )
+    elif number(normalised.get("median")) != "–":
         text += f"; the median target reaches {percent(normalised['median'])} of its noise ceiling"
     elif not any("value" in e for e in report.summary["scores"].values()):
         text += "; no noise ceiling is known, so how much was reachable is open"

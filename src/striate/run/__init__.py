@@ -1,8 +1,9 @@
 """The one loop: it knows the order of events, and no kind of model."""
 
 from striate.run.describe import describe_plan
+from striate.run.fresh import predict_images
 from striate.run.outer import run_recipe
 from striate.run.plan import Plan, Task, in_order
 from striate.run.work import Work
 
-__all__ = ["Plan", "Task", "Work", "describe_plan", "in_order", "run_recipe"]
+__all__ = ["Plan", "Task", "Work", "describe_plan", "in_order", "predict_images", "run_recipe"]

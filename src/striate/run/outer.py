@@ -139,7 +139,8 @@ def execute(work: Work, wanted: Sequence[Task]) -> None:
 
     def done() -> Iterator[Any]:
         for wave in waves:
-            todo = [t for t in wave if not work.has(t)]
+            # Fits on the same stimuli follow each other, so that they share fitted steps.
+            todo = sorted((t for t in wave if not work.has(t)), key=lambda t: (t.train, t.member))
             yield from [None] * (len(wave) - len(todo))
             if machine.scheduler:
                 recipe = resolved(work.plan).toml()

@@ -16,10 +16,14 @@ from striate.data import (
     Features,
     Responses,
     Space,
+    Stimuli,
+    assemble,
     digest,
+    has_truth,
     membership,
     natural_key,
     roi_names,
+    row_table,
     slots,
     target_table,
 )
@@ -43,7 +47,8 @@ class Task:
     """One fit of a member on `train`, and its predictions for the rows of the stimuli `rows`.
 
     `groups` share the fit's rows; `apart` and `together` are the tasks of the members that are
-    this one's features: out-of-fold on `train`, and on `rows`.
+    this one's features: out-of-fold on `train`, and on `rows`. The state of an `inner` fit, which
+    only serves another member's training, is not kept.
     """
 
     key: str
@@ -55,6 +60,7 @@ class Task:
     apart: Mapping[str, tuple[Task, ...]] = field(default_factory=dict)
     together: Mapping[str, tuple[Task, ...]] = field(default_factory=dict)
     start: Task | None = None
+    inner: bool = False
 
     @property
     def needs(self) -> tuple[Task, ...]:
@@ -70,10 +76,13 @@ class Plan:
     ----------
     recipe
         Sweeps and all; nothing is extracted or fitted on construction.
+    extra
+        Stimuli beyond the dataset's, of part ``test``: every subject gets a row without values
+        for each, to be predicted.
 
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, extra: Stimuli | None = None) -> None:
         self.source = recipe
         self.recipe = expand(recipe)
         base = recipe.base
@@ -87,8 +96,15 @@ class Plan:
         }
         self.encoders = {m.name: build("encoder", m.encoder, base) for m in self.recipe.member}
         blocks = self.preparation(self.dataset.responses())
+        # Rows without values decide no fit, so they are no part of what was fitted on.
+        self._block_keys = {s: digest(b[has_truth(b)]) for s, b in blocks.items()}
+        self.extra = extra.ids if extra else ()
+        if extra:
+            blocks = {s: _with_rows(b, extra.ids) for s, b in blocks.items()}
         shown = {s for b in blocks.values() for s in slots(b).ravel()}
         known = self.dataset.stimuli()
+        if extra:
+            known = Stimuli(pd.concat([known.table, extra.table]))
         lost = sorted(shown - set(known.ids), key=natural_key)
         if lost:
             raise DataError(f"responses name stimulus {lost[0]!r}, which the dataset does not have")
@@ -99,7 +115,6 @@ class Plan:
         self._content = dict(
             zip(self.stimuli.ids, self.stimuli.table["digest"].astype(str), strict=True)
         )
-        self._block_keys = {s: digest(b) for s, b in self.responses.items()}
         self._row_keys = {s: key_of(list(b.row.values)) for s, b in self.responses.items()}
         self._tasks: dict[tuple[str, str], Task] = {}
         self._planned: dict[tuple[str, str, str], tuple[Task, ...]] = {}
@@ -118,7 +133,7 @@ class Plan:
         calls: list[Call] = self.split.calls(stimuli)
         return calls
 
-    def tasks(self, member: Member, train: Ids, rows: Ids) -> tuple[Task, ...]:
+    def tasks(self, member: Member, train: Ids, rows: Ids, inner: bool = False) -> tuple[Task, ...]:
         """What has to be done so that `member`, fitted on `train`, predicts `rows`.
 
         Where a feature of the member is another member, that one's values on `train` are
@@ -126,7 +141,7 @@ class Plan:
         """
         place = (member.name, self._ids_key(train), self._ids_key(rows))
         if place not in self._planned:
-            self._planned[place] = tuple(self._plan(member, train, rows))
+            self._planned[place] = tuple(self._plan(member, train, rows, inner))
         return self._planned[place]
 
     def find(self, key: str, rows_key: str) -> Task:
@@ -145,15 +160,17 @@ class Plan:
             )
         return self._tasks[key, rows_key]
 
-    def _plan(self, member: Member, train: Ids, rows: Ids) -> Iterator[Task]:
+    def _plan(self, member: Member, train: Ids, rows: Ids, inner: bool) -> Iterator[Task]:
         names = self.recipe.members_of(member)
         learns = getattr(self.encoders[member.name], "learns", True)
         parts = self._inner(train) if names and learns else []
         apart, together = {}, {}
         for name in names:
             other = self.recipe.named(name)
-            together[name] = self.tasks(other, train, rows)
-            apart[name] = tuple(t for rest, part in parts for t in self.tasks(other, rest, part))
+            together[name] = self.tasks(other, train, rows, inner)
+            apart[name] = tuple(
+                t for rest, part in parts for t in self.tasks(other, rest, part, inner=True)
+            )
         starts: tuple[Task, ...] = ()
         if member.after:
             starts = self.tasks(self.recipe.named(member.after), train, rows)
@@ -176,7 +193,9 @@ class Plan:
                 start.key if start else "",
             )
             rows_key = self._ids_key(rows)
-            task = Task(key, rows_key, member.name, train, rows, groups, apart, together, start)
+            task = Task(
+                key, rows_key, member.name, train, rows, groups, apart, together, start, inner
+            )
             yield self._tasks.setdefault((key, rows_key), task)
 
     def _inner(self, train: Ids) -> list[tuple[Ids, Ids]]:
@@ -284,6 +303,16 @@ def in_order(tasks: Iterable[Task]) -> list[list[Task]]:
     for key, task in found.items():
         waves[level[key]].append(task)
     return waves
+
+
+def _with_rows(block: Responses, ids: Ids) -> Responses:
+    """The block with a row without values for each stimulus."""
+    if slots(block).shape[1] != 1:
+        raise DataError("new images can be predicted where a row is one image, but here it is more")
+    rows = pd.DataFrame({"stimulus": ids}, index=pd.Index(ids, name="row", dtype=object))
+    blank = np.full((len(ids), block.shape[1]), np.nan, dtype=block.dtype)
+    table = pd.concat([row_table(block), rows])
+    return assemble(np.concatenate([block.values, blank]), table, target_table(block))
 
 
 def _with_units(block: Responses, units: pd.Series) -> Responses:

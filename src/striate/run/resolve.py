@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from striate.recipe import Recipe
+from striate.recipe import Recipe, settled
 from striate.registry import build, table_of
 from striate.run.plan import Plan
 
@@ -20,7 +20,7 @@ def resolved(plan: Plan) -> Recipe:
         steps = tuple(_line("step", s, base) for s in member.steps)
         encoder = _line("encoder", member.encoder, base)
         members.append(member.model_copy(update={"steps": steps, "encoder": encoder}))
-    features = {n: _line("extractor", t, base) for n, t in recipe.features.items()}
+    features = {n: _line("extractor", t, base) for n, t in settled(recipe.features).items()}
     preparation = {
         f.name: getattr(plan.preparation, f.name)
         for f in dataclasses.fields(plan.preparation)

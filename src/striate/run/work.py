@@ -32,6 +32,9 @@ from striate.registry import identity, key_of
 from striate.run.plan import Ids, Plan, Predictions, Task
 from striate.store import Products, Unstorable
 
+REMEMBERED = 3
+"""Training features that are kept in memory behind steps."""
+
 
 class Work:
     """Executes the tasks of a plan; what is in the store already is not done again."""
@@ -39,7 +42,7 @@ class Work:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.products = Products(plan.store)
-        self._views: OrderedDict[str, tuple[list[Any], Features]] = OrderedDict()
+        self._views: OrderedDict[str, tuple[Any, Features]] = OrderedDict()
 
     def predictions(self, member: Member, train: Ids, rows: Ids) -> Predictions:
         """Predictions by subject, from the store; the tasks must have been executed."""
@@ -95,7 +98,7 @@ class Work:
             encoder = fresh.fit(view, given, start=start[1] if start else None)
         view = self._transformed(steps, Features(spaces, tuple(asked)))
         view = replace(view, members={n: self._load(t) for n, t in task.together.items()})
-        predicted = merge([encoder.predict(view, template)])
+        predicted = merge([encoder.predict(view, template)]) if len(template) else {}
         predicted = {s: self._finish(s, b, scale) for s, b in predicted.items()}
         note = {
             "member": member.name,
@@ -105,7 +108,7 @@ class Work:
             "steps": [getattr(s, "note_", {}) for s in steps],
             "encoder": getattr(encoder, "note_", {}),
         }
-        state = None if stored else _state(steps, encoder)
+        state = None if stored or task.inner else _state(steps, encoder)
         try:
             self.products.save(task.key, task.rows_key, predicted, state, note)
         except Unstorable:
@@ -114,25 +117,30 @@ class Work:
     def _fit_steps(
         self, member: Member, spaces: Mapping[str, Space], seen: Ids, before: list[Any] | None
     ) -> tuple[list[Any], Features]:
-        """Fitted steps and the training features behind them; the last few are remembered."""
-        steps = self.plan.steps[member.name]
-        place = key_of(
-            {n: s.key for n, s in spaces.items()}, [identity(s) for s in steps], list(seen)
-        )
-        if before is None and place in self._views:
-            self._views.move_to_end(place)
-            return self._views[place]
+        """Fitted steps and the training features behind them.
+
+        What stands behind the last few steps is remembered, because members that differ in later
+        steps or in their encoder alone share it.
+        """
         view = Features(spaces, seen)
         fitted: list[Any] = []
-        if spaces:
-            for k, step in enumerate(steps):
-                done = before[k] if before is not None else step.fit(view)
-                view = done.transform(view)
-                fitted.append(done)
-        if before is None and fitted:
-            self._views[place] = (fitted, view)
-            while len(self._views) > 2:
+        if not spaces:
+            return fitted, view
+        place = key_of({n: s.key for n, s in spaces.items()}, list(seen))
+        for k, step in enumerate(self.plan.steps[member.name]):
+            if before is not None:
+                fitted.append(before[k])
+                view = before[k].transform(view)
+                continue
+            place = key_of(place, identity(step))
+            if place not in self._views:
+                done = step.fit(view)
+                self._views[place] = (done, done.transform(view))
+            self._views.move_to_end(place)
+            while len(self._views) > REMEMBERED:
                 self._views.popitem(last=False)
+            done, view = self._views[place]
+            fitted.append(done)
         return fitted, view
 
     def _transformed(self, steps: Iterable[Any], view: Features) -> Features:
