@@ -58,8 +58,8 @@ def bare(batch: int, channels_last: bool, keep: bool) -> dict:
     import numpy as np
     import torch
 
+    from striate.machine import keep_freed_memory
     from striate.media import open_image
-    from striate.nets.forward import keep_freed_memory
 
     if keep:
         keep_freed_memory()
@@ -92,9 +92,8 @@ def full(repeats: int, keep: bool) -> dict:
     import pandas as pd
 
     from striate.data import Stimuli
-    from striate.machine import Machine, using
+    from striate.machine import Machine, keep_freed_memory, using
     from striate.media import digests
-    from striate.nets.forward import keep_freed_memory
     from striate.store import stored_spaces
 
     if keep:

@@ -63,7 +63,7 @@ install() {
     done
     what=.
     [ "$1" = base ] || what=".[$1]"
-    say "striate: installing $what into .venv (this once; about a minute)"
+    say "striate: installing $what into .venv (this once; minutes at most)"
     if ! .venv/bin/python -m pip install -q --disable-pip-version-check \
         -c constraints.txt -e "$what"; then
         say "striate: the installation failed, see above; is the package index within reach?"
@@ -72,7 +72,7 @@ install() {
     printf '%s\n' "$wanted" >".venv/.striate-$1"
 }
 
-# Tests and measurements: no downloads, no windows, one thread per process.
+# Demo and tests: no downloads, no windows, one thread per process.
 quiet() {
     export HF_HUB_OFFLINE=1 MPLBACKEND=Agg PYTHONUNBUFFERED=1
     export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,8 +36,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only th
 def _machine(
     store: Path | None, device: str, batch: int, threads: int, scheduler: str, quiet: bool
 ) -> Any:
-    from striate.machine import Machine
+    from striate.machine import Machine, keep_freed_memory
 
+    keep_freed_memory()
     given: dict[str, Any] = {"device": device, "batch": batch, "scheduler": scheduler}
     given |= {"quiet": quiet}
     given |= {"store": store} if store else {}
@@ -254,6 +256,7 @@ def predict(
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one sentence and status 2."""
+    warnings.formatwarning = lambda message, *_, **__: f"striate: {message}\n"
     try:
         app()
     except StriateError as error:

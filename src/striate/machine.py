@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -70,6 +72,23 @@ class Machine:
         if self.device != "auto":
             return torch.device(self.device)
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def keep_freed_memory() -> bool:
+    """Ask glibc to keep freed memory for reuse; whether it could be asked.
+
+    Large activations are otherwise returned to the system and faulted in again at every layer,
+    which costs a convolutional network up to half of its speed on a CPU. The process then holds
+    on to its peak memory. Call it once at the start of a program, or not at all.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    threshold, trim = -3, -1
+    return bool(mallopt(threshold, 1 << 30)) and bool(mallopt(trim, (1 << 31) - 1))
 
 
 _HERE: ContextVar[Machine | None] = ContextVar("machine", default=None)

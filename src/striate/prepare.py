@@ -6,7 +6,7 @@ The steps happen in the order of the fields. Nothing here looks at features; onl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,11 +19,13 @@ from striate.data import (
     check_responses,
     has_truth,
     natural_key,
+    roi_names,
     row_table,
     slots,
     target_table,
+    target_tables,
 )
-from striate.data.responses import ROI
+from striate.data.responses import IDENTITY, ROI, identities
 from striate.errors import DataError, RecipeError, some, unknown
 from striate.scores import split_half
 
@@ -37,14 +39,15 @@ class Preparation:
     Parameters
     ----------
     keep
-        ``subject`` and ``roi``: lists of names; ``ceiling``: targets whose ceiling is greater;
-        any other target label: a list of values.
+        ``subject`` and ``roi``: lists of names; ``ceiling``: targets whose ceiling is greater
+        (their split-half ceiling, where the data bring repeats and no ceilings); any other target
+        label: a list of values. A subject without any such target is left out.
     repeats
         ``mean`` of the repeats there are, with split-half ceilings unless the data bring their
         own; ``keep``: each repeat is a row.
     average
-        Labels to average over: ``("subject",)`` gives group responses, ``("subject", "time")``
-        their mean over time too.
+        ``("subject",)`` gives group responses, ``("subject", "time")`` their mean over time too.
+        Ceilings of what is averaged are dropped.
     zscore
         ``session``: each target within each session (a label of the rows). ``train``: with mean
         and standard deviation of the training rows, undone in predictions.
@@ -65,11 +68,21 @@ class Preparation:
     def __call__(self, blocks: Blocks) -> dict[str, Responses]:
         """Prepared responses by subject, rows and targets in natural order of their labels."""
         chosen = self._subjects(blocks)
+        self._check_rois(chosen.values())
         done: dict[str, Responses] = {}
         for subject, block in chosen.items():
-            check_responses(block, f"responses of {subject!r}")
-            block = _repeats(self._targets(block), self.repeats)
-            done[subject] = block
+            # Repeats are dealt into halves by place, so order comes first.
+            block = _in_order(check_responses(block, f"responses of {subject!r}"))
+            # Ceilings that follow from repeats are known only behind those.
+            behind = "ceiling" not in block.coords and "repeat" in block.dims
+            late = [c for c in self.keep if c == "ceiling" and behind]
+            block = self._targets(block, [c for c in self.keep if c not in late])
+            if block.size:
+                block = self._targets(_repeats(block, self.repeats), late)
+            if block.sizes["target"]:
+                done[subject] = block
+        if not done:
+            raise RecipeError(f"responses.keep = {self.keep} leaves no target")
         if self.average:
             done = _averaged(done, self.average)
         if self.zscore == "session":
@@ -85,35 +98,38 @@ class Preparation:
         wanted = self.keep.get("subject")
         if wanted is None:
             return dict(blocks)
-        names = [wanted] if isinstance(wanted, str) else list(wanted)
+        names = _listed(wanted)
         for name in names:
             if name not in blocks:
                 raise RecipeError(unknown("subject", name, blocks, "responses.keep"))
         return {n: blocks[n] for n in names}
 
-    def _targets(self, block: Responses) -> Responses:
+    def _check_rois(self, blocks: Iterable[Responses]) -> None:
+        have = dict.fromkeys(n for b in blocks for n in roi_names(b))
+        for name in _listed(self.keep.get("roi", ())):
+            if name not in have:
+                raise RecipeError(unknown("roi", name, have, "responses.keep"))
+
+    def _targets(self, block: Responses, labels: Iterable[str]) -> Responses:
         kept = np.ones(block.sizes["target"], dtype=bool)
-        table = target_table(block)
-        for label, wanted in self.keep.items():
-            if label == "subject":
-                continue
+        table = target_table(block).reset_index()
+        for label in labels:
+            wanted = _listed(self.keep[label])
             if label == "roi":
-                names = [wanted] if isinstance(wanted, str) else list(wanted)
-                known = [n for n in names if ROI + n in table]
-                if not known:
-                    have = [c.removeprefix(ROI) for c in table if c.startswith(ROI)]
-                    raise RecipeError(unknown("roi", names[0], have, "responses.keep"))
-                kept &= table[[ROI + n for n in known]].any(axis=1).to_numpy()
-            elif label not in table:
-                raise RecipeError(unknown("target label", label, [*table, "roi", "subject"]))
-            elif label == "ceiling":
-                kept &= table["ceiling"].to_numpy(float) > float(wanted)
-            else:
-                values = wanted if isinstance(wanted, list | tuple) else [wanted]
-                kept &= table[label].astype(str).isin([str(v) for v in values]).to_numpy()
-        if not kept.any():
-            raise RecipeError(f"responses.keep = {self.keep} leaves no target")
+                known = [ROI + n for n in wanted if ROI + n in table]
+                kept &= table[known].any(axis=1).to_numpy(bool)
+            elif label == "ceiling" and label in table:
+                kept &= table["ceiling"].to_numpy(float) > float(self.keep[label])
+            elif label in table:
+                kept &= table[label].astype(str).isin(wanted).to_numpy()
+            elif label != "subject":
+                plain = {str(c) for c in table if not str(c).startswith(ROI)}
+                raise RecipeError(unknown("target label", label, plain | {"roi", "subject"}))
         return block if kept.all() else block.isel(target=np.flatnonzero(kept))
+
+
+def _listed(value: Any) -> list[str]:
+    return [str(v) for v in value] if isinstance(value, list | tuple) else [str(value)]
 
 
 def _repeats(block: Responses, how: str) -> Responses:
@@ -124,7 +140,8 @@ def _repeats(block: Responses, how: str) -> Responses:
     if how == "keep":
         pieces, tables = [], []
         for k in range(values.shape[2]):
-            there = ~np.isnan(values[:, :, k]).all(axis=1)
+            # A hidden row has no repeat; it is kept once, to be predicted.
+            there = ~np.isnan(values[:, :, k]).all(axis=1) | (~has_truth(block) & (k == 0))
             pieces.append(values[there, :, k])
             table = rows[there].copy()
             table.index = pd.Index([f"{r}#{k}" for r in table.index], name="row", dtype=object)
@@ -133,38 +150,44 @@ def _repeats(block: Responses, how: str) -> Responses:
     if "ceiling" not in targets and values.shape[2] > 1:
         shown = has_truth(block)
         targets["ceiling"] = np.clip(np.nan_to_num(split_half(values[shown])), 0, 1)
-    count = (~np.isnan(values)).sum(axis=2)
-    mean = np.where(count > 0, np.nansum(values, axis=2) / np.maximum(count, 1), np.nan)
-    return assemble(mean.astype(values.dtype), rows, targets)
+    return assemble(_moments(values, axis=2)[0], rows, targets)
 
 
 def _averaged(blocks: Blocks, labels: Sequence[str]) -> dict[str, Responses]:
     """Mean over the values of some target labels, within each set of blocks with the same rows."""
-    tables = [target_table(b) for b in blocks.values()]
+    valid = [c for c in IDENTITY if c != "target" and any(c in b.coords for b in blocks.values())]
     for label in labels:
-        if not any(label in t for t in tables):
-            raise RecipeError(unknown("label in responses.average", label, tables[0]))
+        if label not in valid:
+            raise RecipeError(unknown("label in responses.average", label, valid))
     pooled: dict[tuple[str, ...], list[Responses]] = {}
     for subject, block in blocks.items():
-        rows = tuple(block.row.values) if "subject" in labels else (subject, *block.row.values)
-        pooled.setdefault(rows, []).append(block)
+        rows = block.row.values.tolist()
+        pooled.setdefault((("" if "subject" in labels else subject), *rows), []).append(block)
     done = {}
-    for k, same in enumerate(pooled.values()):
+    for k, (key, same) in enumerate(pooled.items()):
         values = np.concatenate([b.values for b in same], axis=1)
-        targets = pd.concat([target_table(b) for b in same])
-        lost = [*labels, *([] if "subject" not in labels else ["ceiling"])]
-        left = [c for c in targets if c not in lost and not str(c).startswith(ROI)]
-        keys = pd.MultiIndex.from_frame(targets[left].reset_index().astype(str))
+        targets = target_tables([target_table(b) for b in same])
+        left = [c for c in IDENTITY if (c in targets or c == "target") and c not in labels]
+        keys = identities(targets.reset_index(), left)
         first = ~keys.duplicated()
         place = keys[first].get_indexer(keys)
-        with np.errstate(invalid="ignore"):
-            mean = np.stack(
-                [np.nanmean(values[:, place == j], axis=1) for j in range(first.sum())], axis=1
-            )
-        table = targets[first].drop(columns=[c for c in lost if c in targets])
-        name = ("group" if len(pooled) == 1 else f"group{k + 1}") if "subject" in labels else ""
-        done[name or str(same[0].subject.values[0])] = assemble(mean, row_table(same[0]), table)
+        means = [_moments(values[:, place == j], axis=1)[0] for j in range(first.sum())]
+        table = targets[first].drop(columns=[*labels, "ceiling"], errors="ignore")
+        name = key[0] or ("group" if len(pooled) == 1 else f"group{k + 1}")
+        done[name] = assemble(np.stack(means, axis=1), row_table(same[0]), table)
     return done
+
+
+def _moments(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the values there are; NaN where there are none."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=axis)
+    least = np.maximum(count, 1)
+    mean = np.where(known, values, 0).sum(axis=axis, dtype=np.float64) / least
+    centred = np.where(known, values - np.expand_dims(mean, axis), 0)
+    spread = np.sqrt((centred**2).sum(axis=axis) / least)
+    mean, spread = (np.where(count > 0, m, np.nan).astype(values.dtype) for m in (mean, spread))
+    return mean, spread
 
 
 def _by_session(block: Responses) -> Responses:
@@ -177,13 +200,16 @@ def _by_session(block: Responses) -> Responses:
     values = block.values.copy()
     for session in rows["session"].unique():
         here = (rows["session"] == session).to_numpy()
-        spread = values[here].std(axis=0)
-        values[here] = (values[here] - values[here].mean(axis=0)) / np.where(spread > 0, spread, 1)
+        mean, spread = _moments(values[here], axis=0)
+        values[here] = (values[here] - mean) / np.where(spread > 0, spread, 1)
     return block.copy(data=values)
 
 
 def _rescaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    least, most = np.nanmin(values), np.nanmax(values)
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return values
+    least, most = known.min(), known.max()
     if most <= least:
         raise DataError("responses.range cannot rescale responses that are all the same")
     return np.asarray(low + (values - least) * ((high - low) / (most - least)), dtype=values.dtype)

@@ -104,9 +104,16 @@ class Recipe(_Checked):
         earlier = [m.name for m in self.member[: self.member.index(member)]]
         found: dict[str, None] = {}
         for pattern in member.features:
-            if pattern.partition(".")[0] in self.features:
+            head = pattern.partition(".")[0]
+            if head in self.features:
                 continue
             hits = [n for n in earlier if _is(pattern, n)]
+            both = [n for n in self.features if hits and fnmatchcase(n, head)]
+            if both:
+                raise RecipeError(
+                    f"member {member.name!r}: {pattern!r} stands for feature {both[0]!r} and for"
+                    f" member {hits[0]!r}; name the ones that are meant"
+                )
             found |= dict.fromkeys(hits)
         return tuple(found)
 
@@ -160,6 +167,8 @@ def shipped() -> list[str]:
 
 def parse(table: Mapping[str, Any], base: Path | None = None, where: str = "recipe") -> Recipe:
     """A recipe from its table; every mistake is one sentence that names the valid keys."""
+    if "base" in table:
+        raise RecipeError(f"{where}: {unknown('key', 'base', _keys(Recipe))}")
     try:
         recipe = Recipe(**table, base=base)
     except ValidationError as error:
@@ -180,7 +189,7 @@ def apply_override(table: Table, override: str) -> None:
     place: Any = table
     for k, step in enumerate(steps[:-1]):
         if isinstance(place, list):
-            place = _entry(place, step, ".".join(steps[: k + 1]))
+            place = _entry(place, step, ".".join(steps[:k]))
             continue
         if isinstance(place.get(step), str):
             place[step] = {"use": place[step]}
@@ -188,7 +197,7 @@ def apply_override(table: Table, override: str) -> None:
         if not isinstance(place, dict | list):
             raise RecipeError(f"override {override!r}: {'.'.join(steps[: k + 1])} is no table")
     if isinstance(place, list):
-        raise RecipeError(f"override {override!r} names a member but none of its fields")
+        raise RecipeError(f"override {override!r} names a list, but none of its entries' fields")
     place[steps[-1]] = _value(text)
 
 
@@ -206,6 +215,11 @@ def expand(recipe: Recipe) -> Recipe:
     for member in recipe.member:
         named = _replaced(member.features, variants)
         member = member.model_copy(update={"features": named})
+        if member.after and member.after not in [*(m.name for m in members), *variants]:
+            earlier = [m.name for m in members]
+            raise RecipeError(
+                unknown("earlier member", member.after, earlier, f"{member.name}.after")
+            )
         if member.after in variants:
             raise RecipeError(
                 f"member {member.name!r} starts after {member.after!r}, which is swept; name one of"
@@ -216,9 +230,28 @@ def expand(recipe: Recipe) -> Recipe:
             continue
         for values in itertools.product(*member.sweep.values()):
             variant = _variant(member, dict(zip(member.sweep, values, strict=True)), features)
+            if variant.name in variants.get(member.name, []):
+                raise RecipeError(
+                    f"sweep of member {member.name!r} makes {variant.name!r} twice: leave one out"
+                )
             variants.setdefault(member.name, []).append(variant.name)
             members.append(variant)
+    _check_heads(members, set(features) - set(recipe.features))
     return recipe.model_copy(update={"features": features, "member": tuple(members)})
+
+
+def _check_heads(members: Iterable[Member], swept: set[str]) -> None:
+    """A glob must not take in the variants of a feature that another member sweeps."""
+    for member in members:
+        for pattern in member.features:
+            head = pattern.partition(".")[0]
+            hits = [n for n in sorted(swept) if pattern not in swept and n != head]
+            hits = [n for n in hits if any(c in head for c in "*?[") and fnmatchcase(n, head)]
+            if hits:
+                raise RecipeError(
+                    f"member {member.name!r}: {pattern!r} would take in {hits[0]!r} of a sweep;"
+                    " name each feature before the dot"
+                )
 
 
 def settled(features: Mapping[str, Table]) -> dict[str, Table]:
@@ -244,7 +277,8 @@ def settled(features: Mapping[str, Table]) -> dict[str, Table]:
 
 def _variant(member: Member, values: Mapping[str, Any], features: dict[str, Table]) -> Member:
     table = member.model_dump(exclude={"sweep"})
-    tags = []
+    tags: list[str] = []
+    fresh: dict[str, tuple[str, Table]] = {}
     for path, value in values.items():
         label = _label(value)
         head, _, rest = path.partition(".")
@@ -252,16 +286,27 @@ def _variant(member: Member, values: Mapping[str, Any], features: dict[str, Tabl
             name, _, inner = rest.partition(".")
             if name not in features or not inner:
                 raise RecipeError(unknown("feature in a sweep", rest, features))
-            fresh = f"{name}@{inner}={label}"
-            features[fresh] = _with(features[name], inner, value)
-            table["features"] = [_renamed(p, name, fresh) for p in table["features"]]
+            before, line = fresh.get(name, (name, features[name]))
+            sign = "," if name in fresh else "@"
+            fresh[name] = f"{before}{sign}{inner}={label}", _with(line, inner, value)
             tags.append(f"{name}.{inner}={label}")
         elif path == "features":
             table["features"] = value
             tags.append(label)
         else:
             table = _with(table, path, value)
-            tags.append(f"{path.removeprefix('encoder.').removeprefix('steps.')}={label}")
+            ends = [p.rpartition(".")[2] for p in values]
+            short = path.rpartition(".")[2]
+            tags.append(f"{short if ends.count(short) == 1 else path}={label}")
+    for name, (swept, line) in fresh.items():
+        features[swept] = line
+        patterns = [_renamed(p, name, swept) for p in table["features"]]
+        if patterns == list(table["features"]):
+            raise RecipeError(
+                f"member {member.name!r} sweeps over feature {name!r}, which its `features` do not"
+                " name"
+            )
+        table["features"] = patterns
     table["name"] = f"{member.name}@{','.join(tags)}"
     try:
         return Member(**table)
@@ -309,11 +354,13 @@ def _label(value: Any) -> str:
     return str(value).replace("/", "_").replace("*", "all")
 
 
-def _entry(members: list[Any], name: str, path: str) -> Table:
-    for entry in members:
-        if isinstance(entry, dict) and entry.get("name") == name:
-            return entry
-    raise RecipeError(unknown("member", name, [str(m.get("name")) for m in members], path))
+def _entry(entries: list[Any], name: str, path: str) -> Table:
+    """The member of that name, or the step of that use, as a table that can be changed."""
+    entries[:] = [{"use": e} if isinstance(e, str) else e for e in entries]
+    found = {str(e.get("name", e.get("use"))): e for e in entries if isinstance(e, dict)}
+    if name not in found:
+        raise RecipeError(unknown("entry", name, found, path))
+    return found[name]
 
 
 def _value(text: str) -> Any:
@@ -327,12 +374,15 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     path = ".".join(str(p) for p in first["loc"])
     if first["type"] == "extra_forbidden":
-        model = Member if first["loc"][0] == "member" else Inner if "inner" in path else Recipe
-        if first["loc"][0] in ("member", "inner") and len(first["loc"]) == 1:
-            model = Recipe
-        valid = [f for f in model.model_fields if f != "base"]
-        return unknown("key", str(first["loc"][-1]), valid, path)
+        inside: dict[str, type[BaseModel]] = {"member": Member, "inner": Inner}
+        deep = len(first["loc"]) > 1
+        model = inside.get(str(first["loc"][0]), Recipe) if deep else Recipe
+        return unknown("key", str(first["loc"][-1]), _keys(model), path)
     return f"{path or 'recipe'} = {first.get('input')!r}: {first['msg']}"
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [f for f in model.model_fields if f != "base"]
 
 
 def _writable(value: Any) -> Any:

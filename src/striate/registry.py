@@ -104,7 +104,7 @@ def make(cls: type, line: Mapping[str, Any], what: str, base: Path | None = None
             continue
         hint = hints[key]
         try:
-            values[key] = _fitted(value, hint)
+            values[key] = _fitted(_beside(value, base), hint)
         except ValueError as error:
             raise RecipeError(
                 f"{what}: {key} = {value!r} does not fit {_type_name(hint)}: {error}"
@@ -130,23 +130,29 @@ def _fitted(value: Any, hint: Any) -> Any:
     """
     from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
-    if get_origin(hint) in (tuple, list) and not isinstance(value, list | tuple):
-        parts = value.split(",") if isinstance(value, str) else [value]
-        value = [p.strip() if isinstance(p, str) else p for p in parts if p != ""]
     try:
         adapter = TypeAdapter(hint)
     except PydanticSchemaGenerationError:
         return value
-    try:
-        return adapter.validate_python(value)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"]
+    readings: list[Any]
+    if isinstance(value, Mapping):
+        readings = [value]
+    elif isinstance(value, list | tuple):
         # On the command line `test=92` reads as a number where a name may be meant.
-        text = [str(v) for v in value] if isinstance(value, list) else str(value)
+        readings = [value, [str(v) for v in value]]
+    else:
+        parts = value.split(",") if isinstance(value, str) else [value]
+        listed = [p.strip() if isinstance(p, str) else p for p in parts if p != ""]
+        readings = [value, str(value), listed, [str(p) for p in listed]]
+        if get_origin(hint) in (tuple, list):
+            readings = readings[2:]
+    reasons = []
+    for reading in readings:
         try:
-            return adapter.validate_python(text)
-        except ValidationError:
-            raise ValueError(reason) from error
+            return adapter.validate_python(reading)
+        except ValidationError as error:
+            reasons.append(error.errors()[0]["msg"])
+    raise ValueError(reasons[0])
 
 
 def table_of(component: Any, use: str) -> dict[str, Any]:
@@ -170,11 +176,15 @@ def identity(component: Any) -> dict[str, Any]:
     cls = type(component)
     own = getattr(component, "identity", None)
     fields = dict(own()) if callable(own) else _fields(component)
+    return origin(cls) | {"fields": fields}
+
+
+def origin(cls: type) -> dict[str, Any]:
+    """Which class it is: name, version, and the content of its file or the release it is from."""
     return {
         "class": f"{cls.__module__}:{cls.__qualname__}",
         "version": getattr(cls, "version", 1),
         "source": _source(cls.__module__),
-        "fields": fields,
     }
 
 
@@ -203,6 +213,8 @@ def _plain(value: Any) -> Any:
         return identity(value)
     if isinstance(value, str | bool | int | float) or value is None:
         return value
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))
     if isinstance(value, Iterable):
         return [_plain(v) for v in value]
     return str(value)
@@ -210,18 +222,19 @@ def _plain(value: Any) -> Any:
 
 @cache
 def _source(module: str) -> str:
-    """Digest of a plug-in's file, or the release of the package that it comes from."""
+    """Digest of a plug-in's file, and the release of the package that it comes from."""
     package = module.partition(".")[0]
     if package == "striate":
         return ""
-    path = getattr(sys.modules.get(module), "__file__", None)
     try:
-        return version(package)
+        release = version(package)
     except PackageNotFoundError:
-        pass
+        release = ""
+    path = getattr(sys.modules.get(module), "__file__", None)
     if path and Path(path).is_file():
-        return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
-    return ""
+        content = hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+        return f"{release} {content}".strip()
+    return release
 
 
 def _locate(name: str, base: Path | None) -> Path:
@@ -247,6 +260,15 @@ def _from_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _beside(value: Any, base: Path | None) -> Any:
+    """``./file.py:Class`` in a field, found beside the recipe; everything else as it is."""
+    if base is not None and isinstance(value, str) and ".py:" in value:
+        file, _, name = value.rpartition(":")
+        if (base / file).is_file():
+            return f"{(base / file).resolve()}:{name}"
+    return value
 
 
 def _choices(kind: str) -> str:

@@ -41,7 +41,8 @@ class Split(Protocol):
 def leak_units(stimuli: Stimuli, columns: Sequence[str] = ("group", "digest")) -> pd.Series:
     """The unit of each stimulus: stimuli of one group or of one content are never parted.
 
-    `columns` are those whose equal values, unless empty, keep stimuli together. Returns a Series, stimulus id → id of the unit's first member.
+    Equal values in any of `columns` keep stimuli together, unless empty. Returns a Series,
+    stimulus id → id of the unit's first member.
 
     >>> table = pd.DataFrame({"group": ["g", "g", "", ""], "digest": ["", "1", "1", "2"]},
     ...                      index=["a", "b", "c", "d"])

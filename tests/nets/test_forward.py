@@ -58,7 +58,7 @@ def test_threads_are_given_back(files):
 
 def test_keeping_freed_memory_is_harmless():
     code = (
-        "from striate.nets.forward import keep_freed_memory as keep; import torch;"
+        "from striate.machine import keep_freed_memory as keep; import torch;"
         "assert keep() in (True, False); assert torch.ones(2000, 2000).sum() == 4e6"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

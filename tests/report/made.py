@@ -9,8 +9,15 @@ import pandas as pd
 
 from striate.data import label_responses
 from striate.report import Report
-from striate.run.outcome import headline, intervals
-from striate.scores import score_table
+from striate.scores import (
+    interval,
+    membership_of,
+    over_targets,
+    paired_interval,
+    resampled,
+    score_table,
+    summarise,
+)
 
 HOSTILE = '<script>alert("x")</script>'
 NASTY = "V4 & $\\frac{1}{0}$\n\x00 <img src=x onerror=alert(1)> '\"`"
@@ -83,6 +90,35 @@ def predictions(truth, members, seed=2):
             for s, b in truth.items()
         }
     return found
+
+
+def headline(table, names):
+    """What a run's summary says of each score."""
+    found = {}
+    for name in names:
+        part = table[table["score"] == name]
+        found[name] = summarise(part)
+        if part["normalised"].notna().any():
+            found[name]["normalised"] = summarise(part, "normalised")
+            found[name]["ceiling"] = summarise(part, "ceiling")
+        if part["q"].notna().any():
+            found[name]["significant"] = int((part["q"] <= 0.05).sum())
+    return found
+
+
+def intervals(truth, predicted, score, answer):
+    """Intervals of the answer and of its differences to the other members."""
+    regions = membership_of(truth, predicted[answer])
+    inside = np.concatenate([np.ones((len(regions), 1), bool), regions.to_numpy(bool)], axis=1)
+    names, reduce = list(regions), over_targets("median", inside)
+    draws = {m: resampled(truth, p, score, reduce, 200) for m, p in predicted.items()}
+
+    def told(low, high):
+        ends = np.stack([low, high], axis=1).tolist()
+        return {"interval": ends[0], "by_roi": dict(zip(names, ends[1:], strict=True))}
+
+    others = {m: told(*paired_interval(draws[answer], d)) for m, d in draws.items() if m != answer}
+    return told(*interval(draws[answer])), others
 
 
 def report_of(truth, predicted, scores=("pearson", "r2", "mse"), official=None, **more):

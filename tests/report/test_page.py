@@ -181,6 +181,20 @@ def test_dissimilarities(tmp_path):
     assert "dissimilarities between stimuli" in parsed.words
 
 
+def test_permuted_images_and_stimuli_set_aside(tmp_path):
+    report = rdm_report()
+    entry = report.summary["scores"]["spearman"]
+    entry["permutation_p"] = {"EVC": 0.031, HOSTILE: 0.2}
+    final = {"median": 0.123, "mean": 0.119, "targets": 6, "by_roi": {}}
+    report.summary["final"] = {"rdm": {"spearman": final}}
+    _, parsed = written(report, tmp_path)
+    assert "1 of 2 regions are predicted above chance" in parsed.words
+    row = parsed.cells[parsed.cells.index("EVC", parsed.cells.index("p (images permuted)")) :]
+    assert "0.031" in row[:7]
+    assert "set aside as a test" in parsed.words
+    assert {"0.123", "0.119"} <= set(parsed.cells)
+
+
 def test_time_courses(tmp_path):
     report = rdm_report(times=6)
     _, parsed = written(report, tmp_path)
@@ -225,7 +239,7 @@ def test_nothing_defined(tmp_path):
 
 def test_large_runs_stay_small_and_quick(tmp_path):
     regions = tuple(f"R{k}" for k in range(40))
-    truth = people(targets=1500, rows=10, regions=regions)
+    truth = people(targets=700, rows=8, regions=regions)
     report = report_of(truth, predictions(truth, ["a"]), ("pearson",))
     text, parsed = written(report, tmp_path)
     assert len(text) < 1_500_000

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from striate.data import Features, Responses, align, assemble, row_table
-from striate.encoders.targets import Bucket, buckets, predicted
+from striate.data import (
+    Features,
+    Responses,
+    align,
+    assemble,
+    row_table,
+    target_table,
+    target_tables,
+)
+from striate.encoders.targets import Bucket, buckets, from_nothing, predicted
 from striate.errors import DataError
 from striate.interfaces import Encoder, Group, with_learned
 from striate.solvers.blends import nonnegative
@@ -60,6 +68,7 @@ class Stack(Encoder):
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Stack:
         """A copy with weights (member × target) and intercepts."""
+        from_nothing(self, start)
         names = list(features.members)
         parts = []
         for bucket in buckets(groups):
@@ -82,11 +91,13 @@ class Stack(Encoder):
         }
 
     def predict(self, features: Features, rows: Responses) -> Responses:
-        """Weighted sums of the members' predictions."""
+        """Weighted sums of the members' predictions; NaN where one that has a weight is missing."""
         done = []
         for part in self.parts_:  # type: ignore[attr-defined]
-            values = np.nan_to_num(_members(features, rows, part["targets"]))
-            mixed = np.einsum("mrt,mt->rt", values, part["weights"]) + part["intercept"]
+            values, weights = _members(features, rows, part["targets"]), part["weights"]
+            # A member without weight may be missing: its NaN must not reach the sum.
+            values = np.where((weights > 0)[:, None, :], values, 0)
+            mixed = np.einsum("mrt,mt->rt", values, weights) + part["intercept"]
             done.append((mixed.astype(np.float32), part["targets"]))
         return predicted(rows, done)
 
@@ -95,13 +106,15 @@ class Stack(Encoder):
 class Best(Encoder):
     """For each target the member with the highest correlation, or one for all of a region.
 
-    `each` is ``target`` or ``group``: the unit that the choice is made for.
+    `each` is ``target`` or ``group``: the unit that the choice is made for. For a group it is among
+    the members that predict all its targets.
     """
 
-    each: str = "target"
+    each: Literal["target", "group"] = "target"
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Best:
         """A copy that knows its choices."""
+        from_nothing(self, start)
         names = list(features.members)
         parts = []
         for shared in [[g] for g in groups] if self.each == "group" else [groups]:
@@ -113,9 +126,14 @@ class Best(Encoder):
                 targets.append(bucket.targets)
             score = np.concatenate(scores, axis=1)
             if self.each == "group":
-                score = np.repeat(np.nanmean(score, axis=1)[:, None], score.shape[1], axis=1)
+                score = np.repeat(score.mean(axis=1)[:, None], score.shape[1], axis=1)
+                if np.isnan(score).all():
+                    raise DataError(
+                        "no member predicts all targets of a group; let each target choose"
+                        ' (each = "target"), or fill gaps with a `stitch` member first'
+                    )
             choice = np.nanargmax(score, axis=0).astype(np.int64)
-            parts.append({"choice": choice, "targets": pd.concat(targets)})
+            parts.append({"choice": choice, "targets": target_tables(targets)})
         picked = np.concatenate([p["choice"] for p in parts])
         note = {f"targets that chose {n}": int((picked == k).sum()) for k, n in enumerate(names)}
         return with_learned(self, parts_=parts, note_=note)  # type: ignore[no-any-return]
@@ -137,7 +155,8 @@ class _Untrained(Encoder):
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> _Untrained:
         """A copy that knows its targets."""
-        targets = [b.targets for b in buckets(groups)]
+        from_nothing(self, start)
+        targets = target_tables([target_table(b) for g in groups for b in g])
         return with_learned(self, targets_=targets)  # type: ignore[no-any-return]
 
     def _mix(self, values: np.ndarray) -> np.ndarray:
@@ -145,8 +164,8 @@ class _Untrained(Encoder):
 
     def predict(self, features: Features, rows: Responses) -> Responses:
         """Mixed predictions."""
-        targets: list[pd.DataFrame] = self.targets_  # type: ignore[attr-defined]
-        return predicted(rows, [(self._mix(_members(features, rows, t)), t) for t in targets])
+        targets: pd.DataFrame = self.targets_  # type: ignore[attr-defined]
+        return predicted(rows, [(self._mix(_members(features, rows, targets)), targets)])
 
 
 @dataclass(frozen=True)

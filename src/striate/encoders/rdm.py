@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from striate.data import Features, Responses, assemble, row_table, slots, target_table
+from striate.data import (
+    Features,
+    Responses,
+    assemble,
+    row_table,
+    slots,
+    target_table,
+    target_tables,
+)
+from striate.encoders.targets import from_nothing
 from striate.errors import DataError
 from striate.interfaces import Encoder, Group, with_learned
 from striate.solvers import distances
@@ -49,7 +58,8 @@ def layer_distances(
 
 def _targets(group: Group) -> pd.DataFrame:
     """The targets of a group: one predicted RDM answers for all its subjects and times."""
-    table = pd.concat([target_table(b) for b in group]).drop(columns="ceiling", errors="ignore")
+    table = target_tables([target_table(b) for b in group])
+    table = table.drop(columns="ceiling", errors="ignore")
     for label in ("subject", "time"):
         if label in table and len(set(table[label])) > 1:
             table = table.drop(columns=label)
@@ -57,12 +67,17 @@ def _targets(group: Group) -> pd.DataFrame:
 
 
 def _measured(group: Group, target: str) -> list[Responses]:
-    """Blocks with the columns (subjects, times) that measured one target."""
+    """Blocks with the columns (subjects, times) that measured one target, and its measured rows."""
     found = []
     for block in group:
-        columns = np.flatnonzero(block.target.values == target)
-        if len(columns):
-            found.append(block.isel(target=columns))
+        own = block.isel(target=np.flatnonzero(block.target.values == target))
+        own = own.isel(row=np.flatnonzero(~np.isnan(own.values).any(axis=1)))
+        if own.size:
+            found.append(own)
+    if not found:
+        raise DataError(
+            f"target {target!r} was measured on no training pairs: leave it out with responses.keep"
+        )
     return found
 
 
@@ -86,7 +101,8 @@ class RDM(Encoder):
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> RDM:
         """A copy that knows its targets."""
-        targets = pd.concat([_targets(g) for g in groups])
+        from_nothing(self, start)
+        targets = target_tables([_targets(g) for g in groups])
         return with_learned(self, targets_=targets)  # type: ignore[no-any-return]
 
     def predict(self, features: Features, rows: Responses) -> Responses:
@@ -108,6 +124,7 @@ class BestRDM(Encoder):
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> BestRDM:
         """A copy that knows each target's space."""
+        from_nothing(self, start)
         names, choice, note = features.names, [], {}
         targets = [_targets(g) for g in groups]
         for group, table in zip(groups, targets, strict=True):
@@ -122,7 +139,7 @@ class BestRDM(Encoder):
                 choice.append(names[int(np.argmax(np.concatenate(scores, axis=1).mean(axis=1)))])
                 note[f"space of {target}"] = choice[-1]
         return with_learned(  # type: ignore[no-any-return]
-            self, choice_=choice, targets_=pd.concat(targets), note_=note
+            self, choice_=choice, targets_=target_tables(targets), note_=note
         )
 
     def predict(self, features: Features, rows: Responses) -> Responses:
@@ -141,22 +158,24 @@ class WeightedRDM(Encoder):
     """Non-negative weights of layer RDMs for each target (Khaligh-Razavi & Kriegeskorte 2014).
 
     Layer and brain RDMs are z-scored within each image set, subjects and times are averaged, and
-    the weights solve a non-negative least-squares problem over the training pairs.
+    the weights solve a non-negative least-squares problem over the training pairs. Layers of new
+    pairs are scaled by the mean and deviation of the training pairs, averaged over image sets, so
+    that a prediction does not depend on what else is predicted.
     """
 
     distance: Distance = "correlation"
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> WeightedRDM:
-        """A copy with weights (target × layer)."""
+        """A copy with weights, means and deviations (target × layer)."""
+        from_nothing(self, start)
         targets = [_targets(g) for g in groups]
-        weights = np.stack(
-            [
-                self._weigh(features, _measured(group, target))
-                for group, table in zip(groups, targets, strict=True)
-                for target in table.index
-            ]
-        )
-        table = pd.concat(targets)
+        found = [
+            self._weigh(features, _measured(group, target))
+            for group, table in zip(groups, targets, strict=True)
+            for target in table.index
+        ]
+        weights, means, deviations = (np.stack(part) for part in zip(*found, strict=True))
+        table = target_tables(targets)
         note = {
             f"weight of {n} for {t}": round(float(w), 4)
             for t, row in zip(table.index, weights, strict=True)
@@ -164,25 +183,35 @@ class WeightedRDM(Encoder):
             if w > 0
         }
         return with_learned(  # type: ignore[no-any-return]
-            self, weights_=weights, targets_=table, note_=note
+            self,
+            weights_=weights,
+            means_=means,
+            deviations_=deviations,
+            targets_=table,
+            note_=note,
         )
 
     def _weigh(
         self, features: Features, blocks: Sequence[Responses]
-    ) -> Float[np.ndarray, " layer"]:
-        layers, brain = [], []
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        layers, brain, scales = [], [], []
         for same in _sets(blocks):
             measured = [_zscored(b.values.T.astype(np.float64)) for b in same]
-            layers.append(_zscored(layer_distances(features, same[0], self.distance)))
+            distance = layer_distances(features, same[0], self.distance)
+            scales.append((distance.mean(axis=1), distance.std(axis=1)))
+            layers.append(_zscored(distance))
             brain.append(_zscored(np.concatenate(measured).mean(axis=0)[None])[0])
-        return nonnegative_layers(np.concatenate(layers, axis=1), np.concatenate(brain))[0]
+        weights = nonnegative_layers(np.concatenate(layers, axis=1), np.concatenate(brain))[0]
+        mean, deviation = np.mean(scales, axis=0)
+        return weights, mean, np.where(deviation > 0, deviation, 1.0)
 
     def predict(self, features: Features, rows: Responses) -> Responses:
-        """Weighted sums of the layers' z-scored RDMs."""
-        targets: pd.DataFrame = self.targets_  # type: ignore[attr-defined]
-        layers = _zscored(layer_distances(features, rows, self.distance))
-        values = layers.T @ self.weights_.T  # type: ignore[attr-defined]
-        return assemble(values, row_table(rows), targets)
+        """Weighted sums of the layers' standardised RDMs."""
+        learned: Any = self
+        layers = layer_distances(features, rows, self.distance)
+        slope = learned.weights_ / learned.deviations_
+        values = layers.T @ slope.T - (slope * learned.means_).sum(axis=1)
+        return assemble(values, row_table(rows), learned.targets_)
 
 
 def _zscored(x: Float[np.ndarray, "layer row"]) -> Float[np.ndarray, "layer row"]:

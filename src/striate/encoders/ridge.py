@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from striate.data import Features, Responses, design
+from striate.data import Features, Responses, design, identities
 from striate.data.responses import IDENTITY
 from striate.encoders.targets import Bucket, buckets, predicted
 from striate.errors import RecipeError
@@ -30,7 +30,8 @@ class Ridge(Encoder):
     folds, seed
         Inner folds.
     penalty
-        ``target``: each target its own; ``group``: one for all targets of a group.
+        ``target``: each target its own; ``group``: one for all targets of a group that were
+        measured on the same rows.
 
     A ridge that comes `after` another one shrinks towards its coefficients instead of zero.
 
@@ -105,9 +106,9 @@ def _prior(start: Any, targets: pd.DataFrame, features: int) -> Float[np.ndarray
     coef = np.concatenate([p["coef"] for p in parts], axis=1)
     wanted = targets.reset_index()
     keys = [c for c in IDENTITY if c in wanted and c in have]
-    known = pd.MultiIndex.from_frame(have[keys].astype(str))
+    known = identities(have, keys)
     first = ~known.duplicated()
-    place = known[first].get_indexer(pd.MultiIndex.from_frame(wanted[keys].astype(str)))
+    place = known[first].get_indexer(identities(wanted, keys))
     if (place < 0).any() or len(coef) != features:
         raise RecipeError(
             "a ridge that starts after another one needs the same features and targets as that one"

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 
 from striate.data import Features, Responses, design
-from striate.encoders.targets import buckets, predicted
+from striate.encoders.targets import buckets, from_nothing, predicted
 from striate.errors import RecipeError
 from striate.interfaces import Encoder, Group, with_learned
-from striate.registry import find
+from striate.registry import find, origin
 
 
 @dataclass(frozen=True)
 class Regressor(Encoder):
     """A scikit-learn regressor, fitted to all targets that share rows, or to each in turn.
+
+    Fitted estimators are Python objects, which only pickle could store: a run keeps the
+    predictions of such a fit but not its state, so no other member can start after it.
 
     Parameters
     ----------
@@ -37,6 +40,11 @@ class Regressor(Encoder):
     def __post_init__(self) -> None:
         self._new()
 
+    def identity(self) -> Mapping[str, Any]:
+        """The estimator's class and source in place of where it lies, options, `each`."""
+        estimator = origin(find("encoder", self.estimator))
+        return {"estimator": estimator, "options": dict(self.options), "each": self.each}
+
     def _new(self) -> Any:
         cls = find("encoder", self.estimator)
         try:
@@ -44,15 +52,29 @@ class Regressor(Encoder):
         except TypeError as error:
             raise RecipeError(
                 f"{self.estimator} does not take {dict(self.options)}: {error}"
-            ) from (error)
+            ) from error
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Regressor:
-        """A copy with fitted estimators."""
+        """A copy with fitted estimators.
+
+        Raises
+        ------
+        RecipeError
+            When the estimator refuses the data.
+
+        """
+        from_nothing(self, start)
         parts = []
         for bucket in buckets(groups):
             x, y = design(features, bucket.rows), bucket.values
             columns = y.T if self.each else [y if y.shape[1] > 1 else y[:, 0]]
-            parts.append(([self._new().fit(x, c) for c in columns], bucket.targets))
+            try:
+                parts.append(([self._new().fit(x, c) for c in columns], bucket.targets))
+            except ValueError as error:
+                raise RecipeError(
+                    f"{self.estimator} cannot fit {y.shape[1]} targets: {error} (where it takes"
+                    " one target at a time, name it as estimator of `sklearn` with each = true)"
+                ) from error
         return with_learned(self, parts_=parts)  # type: ignore[no-any-return]
 
     def predict(self, features: Features, rows: Responses) -> Responses:

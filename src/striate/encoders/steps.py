@@ -201,7 +201,8 @@ class PCA(Step):
         for name, x in _spaces(features, self.joint).items():
             count = float(self.components)
             if count >= 1:
-                count = int(min(count, *x.shape))
+                # Centred rows have one dimension less than there are rows.
+                count = int(max(1, min(count, x.shape[0] - 1, x.shape[1])))
             solver = Solver(
                 n_components=count,
                 whiten=self.whiten,
@@ -210,7 +211,10 @@ class PCA(Step):
             ).fit(x)
             basis = solver.components_.T
             if self.whiten:
-                basis = basis / np.sqrt(np.maximum(solver.explained_variance_, 1e-30))
+                # Directions without variance in training would blow up rounding: they become 0.
+                variance = solver.explained_variance_
+                real = variance > 1e-10 * variance.max(initial=0)
+                basis = basis * np.where(real, 1 / np.sqrt(np.where(real, variance, 1)), 0)
             learned[name] = {
                 "mean": solver.mean_.astype(x.dtype),
                 "basis": np.ascontiguousarray(basis).astype(x.dtype),
@@ -227,7 +231,7 @@ class PCA(Step):
         return transformed(features, done)
 
 
-def _solver(count: float, shape: tuple[int, ...]) -> str:
+def _solver(count: float | int, shape: tuple[int, ...]) -> str:
     """The cheapest exact solver, or the randomised one where exact ones take minutes."""
     least = min(shape)
     if count < 1 or count > 0.3 * least:

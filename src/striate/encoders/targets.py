@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from striate.data import Responses, assemble, row_table, target_table
-from striate.errors import DataError
-from striate.interfaces import Group
+from striate.data import Responses, assemble, row_table, target_table, target_tables
+from striate.errors import DataError, RecipeError
+from striate.interfaces import Encoder, Group
 from striate.splits import folds_of
 
 
@@ -45,7 +45,7 @@ def buckets(groups: Sequence[Group]) -> Iterator[Bucket]:
             stacks.setdefault(tuple(block.row.values), []).append(block)
     for blocks in stacks.values():
         values = np.concatenate([np.asarray(b.values) for b in blocks], axis=1)
-        targets = pd.concat([target_table(b) for b in blocks])
+        targets = target_tables([target_table(b) for b in blocks])
         rows = blocks[0][:, :0]
         gaps = np.isnan(values)
         if not gaps.any():
@@ -66,16 +66,21 @@ def buckets(groups: Sequence[Group]) -> Iterator[Bucket]:
 
 
 def predicted(
-    rows: Responses, parts: Sequence[tuple[Float[np.ndarray, "row target"], pd.DataFrame]]
+    rows: Responses, parts: Sequence[tuple[Float[np.ndarray, "row _"], pd.DataFrame]]
 ) -> Responses:
     """Predictions of several buckets as one block."""
-    targets = pd.concat([t for _, t in parts])
-    for column in targets:
-        if str(column).startswith("roi:"):
-            targets[column] = targets[column].eq(True)
     values = [v for v, _ in parts]
     return assemble(
         values[0] if len(values) == 1 else np.concatenate(values, axis=1),
         row_table(rows),
-        targets,
+        target_tables([t for _, t in parts]),
     )
+
+
+def from_nothing(encoder: Encoder, start: object) -> None:
+    """Refuse to start from another member's fit, which `encoder` would not look at."""
+    if start is not None:
+        raise RecipeError(
+            f"{type(encoder).__name__} cannot start from another fit: leave out `after`, or use an"
+            " encoder that can, such as ridge"
+        )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -88,23 +86,6 @@ def node_names(network: Network, nodes: Sequence[str]) -> tuple[str, ...]:
     if not any(is_glob(n) for n in nodes):
         return tuple(dict.fromkeys(nodes))
     return expand(nodes, nodes_of(network), network.model)
-
-
-def keep_freed_memory() -> bool:
-    """Ask glibc to keep freed memory for reuse; whether it could be asked.
-
-    Large activations are otherwise returned to the system and faulted in again at every layer,
-    which costs a convolutional network up to half of its speed on a CPU. The process then holds
-    on to its peak memory. Call it once at the start of a program, or not at all.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
-    threshold, trim = -3, -1
-    return bool(mallopt(threshold, 1 << 30)) and bool(mallopt(trim, (1 << 31) - 1))
 
 
 def decoded(

@@ -141,17 +141,18 @@ def label(name: object, longest: int = 34) -> str:
 
 
 def labels(names: Sequence[object], longest: int = 34) -> list[str]:
-    """Names as they fit into a figure; what long ones all begin with gives way to an ellipsis.
+    """Names as they fit into a figure; what long ones all begin with gives way to an ellipsis
+    where they could not be told apart otherwise.
 
-    >>> labels(["mean", "ridge@net.features.3", "ridge@net.features.12"], 16)
-    ['mean', '…3', '…12']
+    >>> labels(["mean", "ridge@net.layer1,size=64", "ridge@net.layer12,size=64"], 16)
+    ['mean', '…1,size=64', '…12,size=64']
     """
     plain = [label(n, 10_000) for n in names]
     long = [n for n in plain if len(n) > longest]
     start = 0
     if len(long) > 1 and len({label(n, longest) for n in long}) < len(set(long)):
         shared = beginning(long)
-        start = max(shared.rfind(c) for c in "@.,=/ _-") + 1
+        start = len(shared.rstrip("0123456789"))
         long = [n for n in plain if n.startswith(shared)]
     return [label(f"…{n[start:]}" if start and n in long else n, longest) for n in plain]
 

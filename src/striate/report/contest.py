@@ -127,7 +127,8 @@ def layers(summary: Mapping[str, Any]) -> Picture | None:
             axes.set_visible(False)
         for k, (name, lines) in enumerate(panels.items()):
             axes = grid.ravel()[k]
-            _lines(axes, theme, lines, order, 16 // across, below=k + across >= len(panels))
+            below = k + across >= len(panels)
+            _lines(axes, theme, lines, order, 16 // across, below)
             axes.set_title(label(name, 30) if name else "")
             if k % across == 0:
                 axes.set_ylabel(f"median {title_of(score)}")
@@ -142,7 +143,7 @@ def layers(summary: Mapping[str, Any]) -> Picture | None:
     caption = "Swept members by the feature space that they were given, in the recipe's order"
     dropped = max(map(len, panels.values())) - MOST_LINES
     caption += f"; the {MOST_LINES} best lines in colour, {dropped} in grey" if dropped > 0 else ""
-    deep = 0.02 * max(map(len, order)) if len(order) > 4 or across > 1 else 0.0
+    deep = 0.012 * max(map(len, order))
     lines = min(MOST_LINES, max(map(len, panels.values())))
     height = (2.6 if down == 1 else 1.9 * down) + deep + (0.12 * lines if several else 0)
     return picture("layers", alt, f"{caption}.", height, paint)

@@ -74,7 +74,9 @@ def distribution(
         alt += f" ({name}): median {number(float(np.median(values)))}."
         return picture("distribution", alt, f"{caption}.", 2.6, paint_one)
     groups = [(s, (subjects == s).to_numpy()) for s in subjects.unique()]
-    dots = groups if by == "region" and 1 < len(groups) <= 20 else []
+    # A subject's median is worth a mark where it has several targets.
+    several = len(table) > len(groups) * max(len(masks), 1)
+    dots = groups if by == "region" and 1 < len(groups) <= 20 and several else []
 
     def paint(figure: Figure, theme: Theme) -> None:
         axes = figure.add_subplot()
@@ -96,7 +98,7 @@ def distribution(
         _zero(axes, theme)
 
     told = "; ".join(f"{label(n)} {number(float(np.median(values[m])))}" for n, m in rows.items())
-    caption = f"Every {by} on its own line: the spread over targets, the median (white dot)"
+    caption = f"Every {by} on its own line: the spread over targets, the median (ring)"
     caption += " with its 95 % interval (bar)" if len(intervals) > 1 else ""
     caption += ", medians of single subjects (ticks)" if dots else ""
     caption += ", and the median of what the noise leaves reachable (diamond)" if known else ""

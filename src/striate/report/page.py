@@ -63,6 +63,7 @@ def answer_scores(report: Report) -> pd.DataFrame:
 def render(report: Report, drawn: dict[str, Picture]) -> str:
     """The page as text."""
     summary, scores = report.summary, answer_scores(report)
+    score = summary["headline"]
     recipe = read_recipe(report.recipe)
 
     def show(name: str) -> str:
@@ -73,12 +74,13 @@ def render(report: Report, drawn: dict[str, Picture]) -> str:
             "Scores of the answer",
             [
                 show("distribution"),
-                tables.by_region(summary, scores),
+                tables.by_region(summary["scores"].get(score, {}), scores),
                 tables.by_subject(summary),
                 tables.by_both(scores),
                 tables.all_scores(summary),
             ],
         ),
+        "test": ("Stimuli set aside as a test", tables.held_out(summary)),
         "time": ("Over time", [show("time")]),
         "ceiling": ("Against the noise ceiling", [show("ceiling")]),
         "rdms": ("Brain and model dissimilarities", [show("rdms")]),

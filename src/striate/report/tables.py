@@ -26,22 +26,40 @@ Summary = Mapping[str, Any]
 LONG = 40
 
 
-def by_region(summary: Summary, scores: pd.DataFrame) -> str:
-    """The headline score by region, or of all targets where there are no regions.
+def by_region(entry: Mapping[str, Any], scores: pd.DataFrame | None = None) -> str:
+    """One score by region, or of all targets where there are no regions.
 
-    `scores` are the lines of the answer and the headline score.
+    `scores` are the lines of the answer and that score, which say what is above chance.
     """
-    entry = summary["scores"].get(summary["headline"], {})
-    significant = _significant(scores)
-    ends = entry.get("resampled", {})
-    lines = [_score_line("all targets", entry, ends.get("interval"), significant.get(""))]
+    significant = {} if scores is None else _significant(scores)
+    ends, p = entry.get("resampled", {}), entry.get("permutation_p", {})
+    lines = [[*_score_line("all targets", entry, ends.get("interval"), significant.get("")), ""]]
     for name, own in entry.get("by_roi", {}).items():
         found = ends.get("by_roi", {}).get(name)
-        lines.append(
-            _score_line(name, _over(entry, "by_roi", name, own), found, significant.get(name))
-        )
-    head = ["region", *_SCORE_HEAD]
+        line = _score_line(name, _over(entry, "by_roi", name, own), found, significant.get(name))
+        lines.append([*line, number(p.get(name)) if name in p else ""])
+    head = ["region", *_SCORE_HEAD, "p (images permuted)"]
     return table(head, lines, strong=[0] if len(lines) > 1 else [])
+
+
+def held_out(summary: Summary) -> list[str]:
+    """Scores on measured stimuli that were set aside as a test until the end."""
+    found = summary.get("final", {})
+    answer, score = summary["member"], summary["headline"]
+    if score not in found.get(answer, {}):
+        return []
+    entry = found[answer]
+    told = (
+        "Stimuli set aside as a test, predicted by fits on the training stimuli alone: median"
+        f" {title_of(score)} {number(entry[score].get('median'))}."
+    )
+    others = [
+        [n, number(e.get(score, {}).get("median")), number(e.get(score, {}).get("mean"))]
+        for n, e in found.items()
+    ]
+    parts = [paragraph(told), by_region(entry[score])]
+    parts += [table(["member", "median", "mean"], others)] if len(others) > 1 else []
+    return [*parts, *(official(n, e) for n, e in entry.items() if "value" in e)]
 
 
 def by_subject(summary: Summary) -> str:
@@ -172,7 +190,7 @@ def data(summary: Summary) -> list[str]:
     if calls:
         shown = table(["part", "stimuli fitted to", "stimuli predicted"], calls)
         parts.append(shown if len(calls) <= 6 else folded(f"Split ({split.get('use')})", shown))
-    return [*parts, *_duplicates(found)]
+    return [*parts, *_duplicates(found, split.get("stimuli", 0))]
 
 
 def provenance(machine: Mapping[str, Any]) -> str:
@@ -245,11 +263,14 @@ def _middle(value: Any) -> Any:
     return value if isinstance(value, int | float) else None
 
 
-def _duplicates(found: Summary) -> list[str]:
+def _duplicates(found: Summary, stimuli: int) -> list[str]:
     if not found:
         return []
     exact = found.get("exact", [])
-    told = f"{count(found.get('leak_units', 0), 'unit')} of stimuli are never parted by a split."
+    units = found.get("leak_units", 0)
+    told = f"{count(stimuli, 'stimulus')} in {count(units, 'unit')} that no split parts."
+    if units == stimuli:
+        told = f"{count(stimuli, 'stimulus')}, each free to stand on either side of a split."
     if exact:
         copies = sum(map(len, exact))
         told += f" {count(len(exact), 'set')} of identical files ({copies:,} stimuli)"

@@ -159,8 +159,15 @@ def _above_chance(report: Report) -> str:
             return f"No target is predicted above chance ({how})."
         share = f"{found:,} of {known['targets']:,} targets"
         return f"{share} are predicted above chance ({how})."
+    p = entry.get("permutation_p", {})
+    if p:
+        sure = [n for n, v in p.items() if v <= 0.05]
+        told = "; ".join(f"{n} p = {number(v)}" for n, v in p.items()) if len(p) <= 6 else ""
+        share = "All regions" if len(sure) == len(p) else f"{len(sure)} of {len(p)} regions"
+        text = f"{share} are predicted above chance (images permuted, p ≤ 0.05, uncorrected"
+        return f"{text}{': ' if told else ''}{told})."
     ends = entry.get("resampled", {}).get("interval")
-    if ends and score != "mse" and targets:
+    if span(ends) and score != "mse" and targets:
         if ends[0] > 0:
             return "The median is above chance: its interval excludes 0."
         if ends[1] < 0:

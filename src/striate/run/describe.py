@@ -11,9 +11,7 @@ from striate.run.plan import Plan, in_order
 def describe_plan(recipe: Recipe) -> str:
     """The plan of a recipe in words, as ``striate run --dry-run`` prints it."""
     plan = Plan(recipe)
-    calls = plan.calls()
-    wanted = [t for c in calls for m in plan.recipe.member for t in plan.tasks(m, c.train, c.test)]
-    tasks = [t for wave in in_order(wanted) for t in wave]
+    tasks = [t for wave in in_order(plan.wanted()) for t in wave]
     lines = [f"{recipe.title or 'recipe'}", ""]
     lines.append(f"stimuli   {len(plan.stimuli)}")
     for subject, block in plan.responses.items():
@@ -21,7 +19,7 @@ def describe_plan(recipe: Recipe) -> str:
         lines.append(f"subject   {subject}: {block.shape[0]} rows, {block.shape[1]} targets")
         lines[-1] += f", {size:.1f} MB"
     lines.append(f"features  {', '.join(plan.spaces) or 'none'}")
-    for call in calls:
+    for call in [*plan.outer(), *plan.final()]:
         lines.append(f"call      {call.name}: fit {len(call.train)}, predict {len(call.test)}")
     lines.append(f"tasks     {len(tasks)}")
     for member in plan.recipe.member:

@@ -8,8 +8,10 @@ from striate.data import Responses, Stimuli, merge
 from striate.errors import DataError
 from striate.machine import Machine, here, using
 from striate.recipe import Recipe
+from striate.run.leakage import find_leakage
 from striate.run.outer import execute
 from striate.run.plan import Plan
+from striate.run.rows import Ids
 from striate.run.work import Work
 
 
@@ -32,15 +34,24 @@ def predict_images(
         raise DataError("no images to predict: name a folder or zip that holds some")
     with using(machine or here()):
         stems = Stimuli.from_files(images)
-        table = stems.table.assign(part="test")
+        table = stems.table
         table.index = table.index.map(lambda stem: f"new/{stem}")
         plan = Plan(recipe, Stimuli(table))
-        new = plan.extra
-        calls = plan.calls()
-        whole = [c for c in calls if set(new) <= set(c.test)]
-        folds = [c for c in calls if c.name != "final"]
-        fits = folds if recipe.final == "mean of folds" and len(folds) > 1 else whole
-        answer = plan.recipe.member[-1]
-        work = Work(plan)
-        execute(work, [t for c in fits for t in plan.tasks(answer, c.train, new)])
-        return merge(b for c in fits for b in work.predictions(answer, c.train, new).values())
+        if recipe.near_duplicates == "group":
+            find_leakage(plan)
+        answer, work = plan.recipe.member[-1], Work(plan)
+        tasks = [t for train in _trains(plan) for t in plan.tasks(answer, train, plan.extra)]
+        execute(work, tasks)
+        fits = [work.predictions(answer, train, plan.extra) for train in _trains(plan)]
+        return merge(b for found in fits for b in found.values())
+
+
+def _trains(plan: Plan) -> list[Ids]:
+    """Training sets of the folds, or the one of all that may be trained on."""
+    outer, last = plan.outer(), [c for c in plan.calls() if c.name == "final"]
+    if plan.recipe.final == "mean of folds" and len(outer) > 1:
+        return [c.train for c in outer]
+    if last:
+        return [last[0].train]
+    part, new = plan.stimuli.table["part"].astype(str), set(plan.extra)
+    return [tuple(i for i in plan.stimuli.ids if part[i] in ("", "train") and i not in new)]

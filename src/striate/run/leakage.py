@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas as pd
-
 from striate.data import slots
 from striate.media import near_duplicates
 from striate.run.plan import Plan
-from striate.splits import Call, joined
+from striate.splits import Call
 
 MOST = 20_000
 """Stimuli beyond which no pairs are compared."""
@@ -62,7 +60,8 @@ class Leakage:
 def find_leakage(plan: Plan) -> Leakage:
     """Look for near-duplicates; group them, or warn about those that the split parts."""
     action = plan.recipe.near_duplicates
-    images = plan.stimuli
+    images, new = plan.stimuli, set(plan.extra)
+    images = images.select(i for i in images.ids if i not in new)
     if "onset" in images.table:
         images = images.select(images.table.index[images.table["onset"].isna()])
     images = images.select(images.table.index[images.table["digest"] != ""])
@@ -70,31 +69,41 @@ def find_leakage(plan: Plan) -> Leakage:
         return Leakage(action=action)
     pairs = tuple(near_duplicates(images))
     if action == "group":
-        plan.regroup(joined(plan.units, [(a, b) for a, b, _ in pairs]))
-        return Leakage(pairs, (), action, looked=True)
-    crossing = _crossing(pairs, plan.units, plan.calls())
+        plan.regroup([(a, b) for a, b, _ in pairs])
+    crossing = _crossing(pairs, plan.calls())
     # Pairs of images that nothing was fitted to, as in fixed RDMs, leak nothing.
     learns = any(getattr(e, "learns", True) for e in plan.encoders.values())
     paired = any(slots(b).shape[1] > 1 for b in plan.responses.values())
     if crossing and learns:
         a, b, similarity = crossing[0]
+        advice = 'near_duplicates = "group" or a `group` column of the stimuli'
+        if action == "group":
+            advice = 'a split that does, such as split = { use = "kfold", folds = 5 }'
         warnings.warn(
             f"{len(crossing)} pairs of nearly identical stimuli stand on both sides of the split,"
             f" such as {a} and {b} (similarity {similarity:.2f}): scores are too high. Keep them"
-            ' together with near_duplicates = "group" or a `group` column of the stimuli',
+            f" together with {advice}",
             LeakageWarning,
             stacklevel=3,
         )
-    if action == "measure" and (paired or not learns):
+    if action == "measure" and (paired or not learns or not _can_group(plan, pairs)):
         action = "warn"
     return Leakage(pairs, crossing, action, looked=True)
 
 
-def _crossing(pairs: Sequence[Pair], units: pd.Series, calls: Sequence[Call]) -> tuple[Pair, ...]:
-    apart = [p for p in pairs if units[p[0]] != units[p[1]]]
-    found = []
+def _crossing(pairs: Sequence[Pair], calls: Sequence[Call]) -> tuple[Pair, ...]:
+    """The pairs of which one is trained on and the other predicted."""
     sides = [(frozenset(c.train), frozenset(c.test)) for c in calls]
-    for a, b, similarity in apart:
-        if any((a in t and b in r) or (b in t and a in r) for t, r in sides):
-            found.append((a, b, similarity))
-    return tuple(found)
+    return tuple(
+        (a, b, similarity)
+        for a, b, similarity in pairs
+        if any((a in t and b in r) or (b in t and a in r) for t, r in sides)
+    )
+
+
+def _can_group(plan: Plan, pairs: Sequence[Pair]) -> bool:
+    """Whether the split keeps pairs together when it is told to; fixed ones do not."""
+    plan.regroup([(a, b) for a, b, _ in pairs])
+    parted = _crossing(pairs, plan.calls())
+    plan.regroup(())
+    return not parted

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from striate.data import Responses, has_truth, slots
+from striate.data import Responses
 from striate.recipe import Recipe
 from striate.scores import (
-    Scored,
     interval,
     matched,
     membership_of,
@@ -21,27 +20,12 @@ from striate.scores import (
     resampled,
     summarise,
 )
-from striate.splits import Call
 
 Blocks = Mapping[str, Responses]
 
 DRAWS = 1000
 LARGEST = 100_000_000
 """Rows × targets beyond which intervals are left out."""
-
-
-def measured(responses: Blocks, calls: Sequence[Call]) -> dict[str, Responses]:
-    """The measured rows that the outer calls predict."""
-    found = {}
-    for subject, block in responses.items():
-        shown = slots(block)
-        inside = np.zeros(len(block), dtype=bool)
-        for call in calls:
-            inside |= np.isin(shown, np.array(call.test, dtype=object)).all(axis=1)
-        inside &= has_truth(block)
-        if inside.any():
-            found[subject] = block.isel(row=np.flatnonzero(inside))
-    return found
 
 
 def headline(table: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
@@ -71,22 +55,19 @@ def intervals(
     size = sum(b.shape[0] for b in truth.values()) * sum(b.shape[1] for b in truth.values())
     if size > LARGEST:
         return {}, {}
-    regions = membership_of(truth, predicted[answer])
-    names = ["", *regions]
-    draws = {}
-    for member, blocks in predicted.items():
-        if member != answer and membership_of(truth, blocks).shape != regions.shape:
-            continue
-        draws[member] = resampled(truth, blocks, score, _medians(regions), DRAWS)
-    own = draws[answer]
+    last = predicted[answer]
+    regions, told = membership_of(truth, last), _asked(truth, last)
+    names, middle = ["", *regions], _medians(regions)
+    own = resampled(truth, last, score, middle, DRAWS)
     low, high = interval(own)
     found = {"interval": [float(low[0]), float(high[0])], "draws": DRAWS}
     found["by_roi"] = {n: [float(low[k]), float(high[k])] for k, n in enumerate(names) if n}
     comparisons = {}
-    for member, other in draws.items():
-        if member == answer:
+    for member, blocks in predicted.items():
+        # Medians over other targets are not compared.
+        if member == answer or _asked(truth, blocks) != told:
             continue
-        low, high = paired_interval(own, other)
+        low, high = paired_interval(own, resampled(truth, blocks, score, middle, DRAWS))
         comparisons[member] = {
             "score": score,
             "interval": [float(low[0]), float(high[0])],
@@ -96,29 +77,45 @@ def intervals(
 
 
 def rdm_permutation(truth: Blocks, predicted: Blocks) -> dict[str, float]:
-    """P value over images for every target of complete RDMs; nothing for incomplete ones."""
-    found: dict[str, list[Scored]] = {}
-    for part in matched(truth, predicted):
-        images = len(set(part.stimuli.ravel())) if part.stimuli.shape[1] == 2 else 0
-        if images < 3 or len(part.rows) != images * (images - 1) // 2:
-            return {}
-        found.setdefault("|".join(part.rows.index), []).append(part)
+    """P value over images for every target of complete RDMs; nothing for incomplete ones.
+
+    Where predictions differ between subjects, their mean is the model; subjects who saw different
+    images have no RDM in common, and get no P value either.
+    """
+    parts = list(matched(truth, predicted))
+    shown = parts[0].stimuli
+    images, place = np.unique(shown.astype(str), return_inverse=True)
+    complete = len(images) > 2 and len(shown) == len(images) * (len(images) - 1) // 2
+    if shown.shape[1] != 2 or not complete or len({tuple(p.rows.index) for p in parts}) > 1:
+        return {}
+    i, j = place.reshape(-1, 2).T
+
+    def square(values: np.ndarray) -> np.ndarray:
+        matrix = np.zeros((len(images), len(images)))
+        matrix[i, j] = matrix[j, i] = values
+        return matrix
+
     p = {}
-    for parts in found.values():
-        names = parts[0].targets.index.unique()
-        ids, place = np.unique(parts[0].stimuli.astype(str), return_inverse=True)
-        i, j = place.reshape(-1, 2).T
-        for name in names:
-            model, brain = np.zeros((len(ids), len(ids))), []
-            for part in parts:
-                columns = np.flatnonzero(part.targets.index == name)
-                model[i, j] = model[j, i] = part.predicted[:, columns].mean(axis=1)
-                square = np.zeros((len(ids), len(ids)))
-                for c in columns:
-                    square[i, j] = square[j, i] = part.truth[:, c]
-                    brain.append(square[np.triu_indices(len(ids), 1)])
-            p[str(name)] = permutation_p_rdm(model, np.stack(brain), DRAWS)
+    for name in dict.fromkeys(n for part in parts for n in part.targets.index):
+        at = [part.targets.index == name for part in parts]
+        model = np.concatenate([q.predicted[:, c].T for q, c in zip(parts, at, strict=True)])
+        brain = np.concatenate([q.truth[:, c].T for q, c in zip(parts, at, strict=True)])
+        upper = np.triu_indices(len(images), 1)
+        rows = np.stack([square(b)[upper] for b in brain])
+        p[str(name)] = permutation_p_rdm(square(model.mean(axis=0)), rows, DRAWS)
     return p
+
+
+def _asked(truth: Blocks, predicted: Blocks) -> list[tuple[str, ...]]:
+    """Subject and targets of everything that was predicted and measured."""
+    return [(part.subject, *map(str, part.targets.index)) for part in matched(truth, predicted)]
+
+
+def _at(table: Mapping[str, Any], path: str) -> Any:
+    found: Any = table
+    for step in path.split("."):
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found
 
 
 def _medians(regions: pd.DataFrame) -> Callable[[np.ndarray], np.ndarray]:
@@ -128,12 +125,16 @@ def _medians(regions: pd.DataFrame) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def expected(recipe: Recipe, scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Published numbers beside those of this run, named by dotted paths of the scores."""
+    """Published numbers beside those of this run, named by dotted paths of the scores.
+
+    A number holds for the settings that its ``when`` names, such as ``{ "dataset.test" = "92" }``.
+    """
     found = {}
+    table = recipe.model_dump()
     for path, line in recipe.expect.items():
-        got: Any = scores
-        for step in path.split("."):
-            got = got.get(step) if isinstance(got, Mapping) else None
+        if any(str(_at(table, k)) != str(v) for k, v in line.get("when", {}).items()):
+            continue
+        got = _at(scores, path)
         got = got.get("median", got.get("value")) if isinstance(got, Mapping) else got
         entry = dict(line) | {"got": got}
         if isinstance(got, int | float) and "value" in line:

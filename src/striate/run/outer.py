@@ -15,16 +15,17 @@ from typing import Any
 import pandas as pd
 
 from striate.data import Responses, has_truth, merge
+from striate.errors import DataError
 from striate.machine import Machine, here, track, using
 from striate.recipe import Recipe
 from striate.report import Report
 from striate.run.leakage import Leakage, find_leakage
-from striate.run.outcome import DRAWS, expected, headline, intervals, measured, rdm_permutation
-from striate.run.plan import Ids, Plan, Task, in_order
+from striate.run.outcome import DRAWS, expected, headline, intervals, rdm_permutation
+from striate.run.plan import Plan, Task, in_order
 from striate.run.resolve import resolved
-from striate.run.work import Work, execute_remotely
+from striate.run.work import Remote, Work, execute_remotely
 from striate.scores import score_table
-from striate.splits import Call, duplicates, joined
+from striate.splits import Call, duplicates
 
 Blocks = dict[str, Responses]
 
@@ -54,59 +55,52 @@ def run_recipe(
     with using(machine or here()):
         started = time.perf_counter()
         plan = Plan(recipe)
+        text = resolved(plan).toml()
         leakage = find_leakage(plan)
+        outer, final = plan.outer(), plan.final()
+        truth, told = plan.measured(outer), plan.measured(final)
+        if not truth:
+            raise DataError(
+                "none of the rows that the split predicts was measured, so nothing can be scored;"
+                ' choose a split of the training stimuli, such as split = { use = "kfold" }'
+            )
+        wanted = plan.wanted()
         work = Work(plan)
-        calls = plan.calls()
-        outer = [c for c in calls if c.name != "final"]
-        final = [c for c in calls if c.name == "final"]
-        members = plan.recipe.member
-        answer = members[-1]
-        wanted = [t for c in outer for m in members for t in plan.tasks(m, c.train, c.test)]
-        ends = [(c.train, f.test) for f in final for c in (outer if _folds(plan) else [f])]
-        told = measured(plan.responses, final)
-        wanted += [
-            t
-            for train, test in ends
-            for m in (members if told else [answer])
-            for t in plan.tasks(m, train, test)
-        ]
         execute(work, wanted)
 
-        truth = measured(plan.responses, outer)
-        predicted = {m.name: pooled(work, m.name, outer) for m in members}
+        members, first = [m.name for m in plan.recipe.member], recipe.scores[0]
+        answer = members[-1]
+        predicted = Pooled(work, members, outer)
+        ended = Pooled(work, [m.name for m in plan.ending()], final)
         scores, table = _scored(plan, truth, predicted)
-        first = recipe.scores[0]
-        found, comparisons = intervals(truth, predicted, first, answer.name)
-        scores[answer.name][first]["resampled"] = found
-        leakage = _measure(plan, work, leakage, truth, scores[answer.name][first]["median"])
-        ended = {
-            m.name: merge([b for train, test in ends for b in _blocks(work, m.name, train, test)])
-            for m in (members if told else [answer])
-        }
+        found, comparisons = intervals(truth, predicted, first, answer)
+        scores[answer][first]["resampled"] = found
+        fits = list(_fits(plan, work, outer))
+        leakage = _measure(plan, work, leakage, truth, scores[answer][first]["median"])
         summary: dict[str, Any] = {
             "title": recipe.title,
             "recipe": name,
-            "member": answer.name,
+            "member": answer,
             "headline": first,
-            "scores": scores[answer.name],
+            "scores": scores[answer],
             "members": scores,
             "comparisons": comparisons,
-            "split": _split_note(plan, outer, final),
+            "split": _split_note(plan, outer, [c for c in plan.calls() if c.name == "final"]),
             "duplicates": {
                 "exact": [list(d) for d in duplicates(plan.stimuli)],
                 "leak_units": int(plan.units.nunique()),
                 **leakage.note(),
             },
-            "expect": expected(recipe, scores[answer.name]),
+            "expect": expected(recipe, scores[answer]),
         }
         if told:
             summary["final"] = _scored(plan, told, ended)[0]
         report = Report(
-            recipe=resolved(plan).toml(),
+            recipe=text,
             summary=summary,
             scores=table,
-            fits=list(_fits(plan, work, outer)),
-            predicted=merge([*predicted[answer.name].values(), *ended[answer.name].values()]),
+            fits=fits,
+            predicted=merge([*predicted[answer].values(), *ended[answer].values()]),
             truth=truth,
             machine=_machine(time.perf_counter() - started),
         )
@@ -136,34 +130,40 @@ def execute(work: Work, wanted: Sequence[Task]) -> None:
     waves = in_order(wanted)
     total = sum(map(len, waves))
     machine = here()
+    recipe = resolved(work.plan).toml() if machine.scheduler else ""
 
     def done() -> Iterator[Any]:
         for wave in waves:
             # Fits on the same stimuli follow each other, so that they share fitted steps.
             todo = sorted((t for t in wave if not work.has(t)), key=lambda t: (t.train, t.member))
             yield from [None] * (len(wave) - len(todo))
-            if machine.scheduler:
-                recipe = resolved(work.plan).toml()
-                jobs = [(recipe, machine, t.key, t.rows_key) for t in todo]
-                yield from machine.map(execute_remotely, jobs)
-            else:
+            if not machine.scheduler:
                 yield from map(work.execute, todo)
+                continue
+            jobs = [Remote(recipe, work.plan.pairs, machine, t.key, t.rows_key) for t in todo]
+            for key, seconds in machine.map(execute_remotely, jobs):
+                work.seconds[key] = seconds
+                yield None
 
     for _ in track(done(), total, "fitting"):
         pass
 
 
-def pooled(work: Work, member: str, calls: Sequence[Call]) -> Blocks:
-    """A member's predictions over all outer calls, by subject."""
-    return merge([b for c in calls for b in _blocks(work, member, c.train, c.test)])
+class Pooled(Mapping[str, Blocks]):
+    """Members' predictions over some calls, by subject, loaded when asked for: one at a time."""
 
+    def __init__(self, work: Work, members: Sequence[str], calls: Sequence[Call]) -> None:
+        self.work, self.members, self.calls = work, members, calls
 
-def _blocks(work: Work, member: str, train: Ids, test: Ids) -> list[Responses]:
-    return list(work.predictions(work.plan.recipe.named(member), train, test).values())
+    def __getitem__(self, member: str) -> Blocks:
+        line, ask = self.work.plan.recipe.named(member), self.work.predictions
+        return merge([b for c in self.calls for b in ask(line, c.train, c.test).values()])
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.members)
 
-def _folds(plan: Plan) -> bool:
-    return plan.recipe.final == "mean of folds"
+    def __len__(self) -> int:
+        return len(self.members)
 
 
 def _measure(
@@ -172,14 +172,14 @@ def _measure(
     """Fit the answer again with near-duplicates kept together, and tell the difference."""
     if not leakage.to_measure:
         return leakage
-    before = plan.units
-    plan.regroup(joined(before, [(a, b) for a, b, _ in leakage.pairs]))
-    answer = plan.recipe.member[-1]
-    calls = [c for c in plan.calls() if c.name != "final"]
+    plan.regroup([(a, b) for a, b, _ in leakage.pairs])
+    answer, score = plan.recipe.member[-1], plan.recipe.scores[0]
+    calls = plan.outer()
     execute(work, [t for c in calls for t in plan.tasks(answer, c.train, c.test)])
-    score = plan.recipe.scores[0]
-    table = score_table(truth, pooled(work, answer.name, calls), [score], answer.name)
-    plan.regroup(before)
+    table = score_table(
+        truth, Pooled(work, [answer.name], calls)[answer.name], [score], answer.name
+    )
+    plan.regroup(())
     return leakage.with_worth(split, headline(table, [score])[score]["median"])
 
 
@@ -188,7 +188,12 @@ def _fits(plan: Plan, work: Work, calls: Sequence[Call]) -> Iterator[dict[str, A
     for call in calls:
         for member in plan.recipe.member:
             for task in plan.tasks(member, call.train, call.test):
-                yield {"call": call.name, **work.note(task)}
+                yield {
+                    "call": call.name,
+                    "key": task.key,
+                    **work.note(task),
+                    "member": member.name,
+                }
 
 
 def _split_note(plan: Plan, outer: Sequence[Call], final: Sequence[Call]) -> dict[str, Any]:
@@ -220,6 +225,7 @@ def _machine(seconds: float) -> dict[str, Any]:
             continue
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "seconds": round(seconds, 2),
         "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,
         "device": here().device,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import tomllib
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,6 @@ from striate.data import (
     Responses,
     Space,
     assemble,
-    has_truth,
     merge,
     natural_key,
     row_table,
@@ -32,87 +32,129 @@ from striate.registry import identity, key_of
 from striate.run.plan import Ids, Plan, Predictions, Task
 from striate.store import Products, Unstorable
 
+Scales: TypeAlias = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""Mean and standard deviation of the targets of each subject; empty when units are kept."""
+
 REMEMBERED = 3
 """Training features that are kept in memory behind steps."""
 
 
 class Work:
-    """Executes the tasks of a plan; what is in the store already is not done again."""
+    """Executes the tasks of a plan; what is in the store already is not done again.
+
+    `seconds` tells how long each fit took that was not in the store.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.products = Products(plan.store)
+        self.seconds: dict[str, float] = {}
+        self._there: set[tuple[str, str]] = set()
         self._views: OrderedDict[str, tuple[Any, Features]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def predictions(self, member: Member, train: Ids, rows: Ids) -> Predictions:
-        """Predictions by subject, from the store; the tasks must have been executed."""
+        """Predictions by subject, from the store; what is not there is done."""
         return self._load(self.plan.tasks(member, train, rows))
 
     def _load(self, tasks: Iterable[Task]) -> Predictions:
-        blocks: list[Responses] = []
-        for task in tasks:
-            found = self.products.load_predictions(task.key, task.rows_key)
-            if found is None:
-                self.execute(task)
-                found = self.products.load_predictions(task.key, task.rows_key)
-            if found is None:
-                raise StriateError(f"task {task.key} left no product in {self.plan.store}")
-            blocks += found.values()
-        return merge(blocks)
+        return merge([b for t in tasks for b in self._product(t).values()])
+
+    def _product(self, task: Task) -> Predictions:
+        for _ in range(2):
+            found = self.products.load_predictions(task.key, task.rows_key, mmap=True)
+            if found is not None:
+                return found
+            self._there.discard((task.key, task.rows_key))
+            self.execute(task)
+        raise StriateError(f"task {task.key} left no product in {self.plan.store}")
 
     def has(self, task: Task) -> bool:
         """Whether the task's predictions are in the store."""
-        return self.products.load_predictions(task.key, task.rows_key, mmap=True) is not None
+        place = (task.key, task.rows_key)
+        if place not in self._there:
+            if self.products.load_predictions(*place, mmap=True) is None:
+                return False
+            self._there.add(place)
+        return True
 
     def note(self, task: Task) -> dict[str, Any]:
         """What the fit of a task told about itself."""
-        return dict(self.products.load_note(task.key) or {})
+        note = dict(self.products.load_note(task.key) or {})
+        return note | {"seconds": self.seconds.get(task.key)}
 
-    def execute(self, task: Task) -> None:
-        """Do one task, unless its product is in the store already."""
+    def execute(self, task: Task) -> float:
+        """Do one task, unless its product is in the store already; returns its seconds."""
         if self.has(task):
-            return
+            return 0.0
         started = time.perf_counter()
-        member = self.plan.recipe.named(task.member)
-        scale = self._scales(task) if self.plan.preparation.zscore == "train" else {}
-        groups = [[self._train(s, at, task, scale) for s, at in g] for g in task.groups]
-        seen = sorted({i for g in groups for b in g for i in slots(b).ravel()}, key=natural_key)
-        template = self._template(task)
-        asked = sorted(set(slots(template).ravel()), key=natural_key)
-        spaces = self.plan.spaces_of(member)
+        scale = self._scales(task)
         steps, encoder = self._restore(task)
         stored = encoder is not None
-        if encoder is None:
-            fresh = self.plan.encoders[member.name]
-            learns = getattr(fresh, "learns", True)
-            if learns and not seen:
-                raise DataError(
-                    f"member {member.name!r} has no training rows in this call; change the split"
-                )
-            start = self._start(task) if task.start else None
-            before = start[0] if start else None
-            steps, view = self._fit_steps(member, spaces, tuple(seen), before)
-            view = replace(view, members={n: self._load(t) for n, t in task.apart.items()})
-            # Subjects of other image sets may have no training rows: there is nothing to learn.
-            given = [[b for b in g if len(b) or not learns] for g in groups]
-            encoder = fresh.fit(view, given, start=start[1] if start else None)
-        view = self._transformed(steps, Features(spaces, tuple(asked)))
-        view = replace(view, members={n: self._load(t) for n, t in task.together.items()})
-        predicted = merge([encoder.predict(view, template)]) if len(template) else {}
-        predicted = {s: self._finish(s, b, scale) for s, b in predicted.items()}
+        if not stored:
+            steps, encoder = self._fit(task, scale)
+        predicted = self._predict(task, steps, encoder, scale)
+        seen, rows = self.plan.rows.seen(task.subjects, task.train)
         note = {
-            "member": member.name,
-            "seconds": round(time.perf_counter() - started, 3),
             "stimuli": len(seen),
+            "rows": rows,
             "targets": int(sum(len(at) for g in task.groups for _, at in g)),
             "steps": [getattr(s, "note_", {}) for s in steps],
             "encoder": getattr(encoder, "note_", {}),
         }
-        state = None if stored or task.inner else _state(steps, encoder)
+        state = None if stored or task.key not in self.plan.kept else _state(steps, encoder)
         try:
             self.products.save(task.key, task.rows_key, predicted, state, note)
         except Unstorable:
             self.products.save(task.key, task.rows_key, predicted, None, note)
+        self._there.add((task.key, task.rows_key))
+        self.seconds[task.key] = round(time.perf_counter() - started, 3)
+        return self.seconds[task.key]
+
+    def _fit(self, task: Task, scale: Scales) -> tuple[list[Any], Any]:
+        """Steps and encoder, fitted on the training rows of a task."""
+        member = self.plan.recipe.named(task.member)
+        fresh, learns = self.plan.encoders[member.name], self.plan.learns(member)
+        spaces = self.plan.spaces_of(member)
+        seen, _ = self.plan.rows.seen(task.subjects, task.train)
+        if not seen and (learns or self.plan.steps[member.name]):
+            raise DataError(
+                f"member {member.name!r} has no training rows in this call; change the split"
+            )
+        before, start = self._start(task.start) if task.start else (None, None)
+        steps, view = self._fit_steps(member, spaces, seen, before)
+        view = replace(view, members=self._members(task.apart, scale))
+        blocks = [[self._train(s, at, task, scale) for s, at in g] for g in task.groups]
+        # Subjects of other image sets may have no training rows: there is nothing to learn.
+        given = [[b for b in g if len(b) or not learns] for g in blocks]
+        return steps, fresh.fit(view, given, start=start)
+
+    def _predict(
+        self, task: Task, steps: Sequence[Any], encoder: Any, scale: Scales
+    ) -> Predictions:
+        template = self._template(task)
+        if not len(template):
+            return {}
+        spaces = self.plan.spaces_of(self.plan.recipe.named(task.member))
+        asked = sorted(set(slots(template).ravel()), key=natural_key)
+        view = Features(spaces, tuple(asked))
+        for step in steps:
+            view = step.transform(view)
+        view = replace(view, members=self._members(task.together, scale))
+        predicted = merge([encoder.predict(view, template)])
+        return {s: self._finish(s, b, scale) for s, b in predicted.items()}
+
+    def _members(
+        self, tasks: Mapping[str, tuple[Task, ...]], scale: Scales
+    ) -> dict[str, Predictions]:
+        """Predictions of members, in the units that the responses have in this fit."""
+        loaded = {n: self._load(ts) for n, ts in tasks.items()}
+        if not scale:
+            return loaded
+        return {
+            n: {s: self._rescaled(s, b, scale, to_units=False) for s, b in blocks.items()}
+            for n, blocks in loaded.items()
+        }
 
     def _fit_steps(
         self, member: Member, spaces: Mapping[str, Space], seen: Ids, before: list[Any] | None
@@ -126,27 +168,23 @@ class Work:
         fitted: list[Any] = []
         if not spaces:
             return fitted, view
-        place = key_of({n: s.key for n, s in spaces.items()}, list(seen))
+        place = key_of([[n, s.key] for n, s in spaces.items()], list(seen))
         for k, step in enumerate(self.plan.steps[member.name]):
             if before is not None:
                 fitted.append(before[k])
                 view = before[k].transform(view)
                 continue
             place = key_of(place, identity(step))
-            if place not in self._views:
-                done = step.fit(view)
-                self._views[place] = (done, done.transform(view))
-            self._views.move_to_end(place)
-            while len(self._views) > REMEMBERED:
-                self._views.popitem(last=False)
-            done, view = self._views[place]
+            with self._lock:
+                if place not in self._views:
+                    done = step.fit(view)
+                    self._views[place] = (done, done.transform(view))
+                self._views.move_to_end(place)
+                done, view = self._views[place]
+                while len(self._views) > REMEMBERED:
+                    self._views.popitem(last=False)
             fitted.append(done)
         return fitted, view
-
-    def _transformed(self, steps: Iterable[Any], view: Features) -> Features:
-        for step in steps:
-            view = step.transform(view)
-        return view
 
     def _restore(self, task: Task) -> tuple[list[Any], Any]:
         """The fitted steps and encoder of an earlier fit with the same key, or no encoder."""
@@ -158,24 +196,14 @@ class Work:
         return fitted, with_learned(self.plan.encoders[task.member], **state["encoder"])
 
     def _start(self, task: Task) -> tuple[list[Any], Any]:
-        start = task.start
-        if start is None:
-            raise StriateError(f"task {task.key} has nothing to start from")
-        self.execute(start)
-        steps, encoder = self._restore(start)
-        if encoder is None:
-            raise RecipeError(
-                f"member {task.member!r} cannot start after {start.member!r}, whose fit cannot be"
-                " stored; use an encoder whose learned attributes are arrays and tables"
-            )
-        return steps, encoder
+        """An earlier fit to start from; one whose state was not stored is fitted again."""
+        self.execute(task)
+        steps, encoder = self._restore(task)
+        return (steps, encoder) if encoder is not None else self._fit(task, self._scales(task))
 
-    def _train(
-        self, subject: str, at: np.ndarray, task: Task, scale: Mapping[str, Any]
-    ) -> Responses:
-        block = self.plan.responses[subject]
-        inside = np.isin(slots(block), np.array(task.train, dtype=object)).all(axis=1)
-        part = block.isel(row=np.flatnonzero(inside & has_truth(block)), target=at)
+    def _train(self, subject: str, at: np.ndarray, task: Task, scale: Scales) -> Responses:
+        rows = self.plan.rows.of(subject, task.train, measured=True)
+        part = self.plan.responses[subject].isel(row=rows, target=at)
         if subject in scale:
             mean, spread = scale[subject]
             part = part.copy(data=((part.values - mean[at]) / spread[at]).astype(part.dtype))
@@ -183,46 +211,58 @@ class Work:
 
     def _template(self, task: Task) -> Responses:
         """The labels of the rows to predict: those whose stimuli are all in `task.rows`."""
-        tables = []
-        wanted = np.array(task.rows, dtype=object)
-        for subject in dict.fromkeys(s for g in task.groups for s, _ in g):
-            block = self.plan.responses[subject]
-            inside = np.isin(slots(block), wanted).all(axis=1)
-            tables.append(row_table(block)[inside])
+        tables = [
+            row_table(self.plan.responses[s]).iloc[self.plan.rows.of(s, task.rows)]
+            for s in task.subjects
+        ]
         rows = pd.concat(tables)
         rows = rows[~rows.index.duplicated()]
         empty = pd.DataFrame(index=pd.Index([], name="target", dtype=object))
         return assemble(np.empty((len(rows), 0), dtype=np.float32), rows, empty)
 
-    def _scales(self, task: Task) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Mean and standard deviation of each target on the training rows."""
+    def _scales(self, task: Task) -> Scales:
+        """Mean and standard deviation of each target on the training rows, where asked for."""
+        if self.plan.preparation.zscore != "train":
+            return {}
         scales = {}
-        for subject in dict.fromkeys(s for g in task.groups for s, _ in g):
-            everything = np.arange(self.plan.responses[subject].sizes["target"])
-            values = self._train(subject, everything, task, {}).values.astype(np.float64)
-            spread = np.nanstd(values, axis=0)
-            scales[subject] = (np.nanmean(values, axis=0), np.where(spread > 0, spread, 1.0))
+        for subject in self.plan.responses if task.together else task.subjects:
+            rows = self.plan.rows.of(subject, task.train, measured=True)
+            values = self.plan.responses[subject].values[rows].astype(np.float64)
+            count = np.maximum((~np.isnan(values)).sum(axis=0), 1)
+            mean = np.nansum(values, axis=0) / count
+            spread = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / count)
+            scales[subject] = (mean, np.where(spread > 0, spread, 1.0))
         return scales
 
-    def _finish(self, subject: str, block: Responses, scale: Mapping[str, Any]) -> Responses:
+    def _finish(self, subject: str, block: Responses, scale: Scales) -> Responses:
         """Predictions of a subject's own rows, in the units that the responses came in."""
-        if subject not in self.plan.responses:
-            if scale:
-                raise RecipeError(
-                    'responses.zscore = "train" needs predictions that name their subject'
-                )
-            return block
-        truth = self.plan.responses[subject]
-        own = np.isin(block.row.values, truth.row.values)
-        block = block if own.all() else block.isel(row=np.flatnonzero(own))
-        if subject in scale:
-            mean, spread = scale[subject]
-            keys = [c for c in ("target", "time") if c in truth.coords]
-            known = pd.MultiIndex.from_arrays([truth[k].values.astype(str) for k in keys])
-            asked = pd.MultiIndex.from_arrays([block[k].values.astype(str) for k in keys])
-            at = known.get_indexer(asked)
-            block = block.copy(data=(block.values * spread[at] + mean[at]).astype(block.dtype))
-        return block
+        if subject in self.plan.responses:
+            own = pd.Index(block.row.values).isin(self.plan.responses[subject].row.values)
+            block = block if own.all() else block.isel(row=np.flatnonzero(own))
+        return self._rescaled(subject, block, scale, to_units=True) if scale else block
+
+    def _rescaled(self, subject: str, block: Responses, scale: Scales, to_units: bool) -> Responses:
+        """Standardised predictions in the units of the responses, or the other way round."""
+        if subject not in scale and len(self.plan.responses) == 1:
+            subject = next(iter(scale))  # averaged over subjects, so none is named
+        truth = self.plan.responses.get(subject)
+        keys = [c for c in ("target", "time") if truth is not None and c in truth.coords]
+        if truth is None or any(k not in block.coords for k in keys):
+            raise RecipeError(
+                'responses.zscore = "train" needs predictions that name their subject and time'
+            )
+        known = pd.MultiIndex.from_arrays([truth[k].values.astype(str) for k in keys])
+        at = known.get_indexer(
+            pd.MultiIndex.from_arrays([block[k].values.astype(str) for k in keys])
+        )
+        if (at < 0).any():
+            raise DataError(
+                f"target {block.target.values[at < 0][0]!r} was predicted for {subject!r}, who has"
+                " no such target"
+            )
+        mean, spread = (v[at] for v in scale[subject])
+        values = block.values * spread + mean if to_units else (block.values - mean) / spread
+        return block.copy(data=values.astype(block.dtype))
 
 
 def _state(steps: Iterable[Any], encoder: Any) -> dict[str, Any]:
@@ -230,16 +270,33 @@ def _state(steps: Iterable[Any], encoder: Any) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _work_of(recipe: str) -> Work:
-    return Work(Plan(parse(tomllib.loads(recipe))))
+def _work_of(recipe: str, pairs: tuple[tuple[str, str], ...]) -> Work:
+    plan = Plan(parse(tomllib.loads(recipe)))
+    plan.regroup(pairs)
+    plan.wanted()
+    return Work(plan)
 
 
-def execute_remotely(job: tuple[str, Machine, str, str]) -> None:
-    """Do one task on another machine: the recipe is planned there, and the task found by its key.
+_PLANNING = threading.Lock()
 
-    `job` is (resolved recipe, machine, key, rows key); the machine's store must be shared.
+
+@dataclass(frozen=True)
+class Remote:
+    """One task for another machine, which plans the recipe itself and finds the task by its keys.
+
+    The machine's store must be shared.
     """
-    recipe, machine, key, rows_key = job
-    with using(machine):
-        work = _work_of(recipe)
-        work.execute(work.plan.find(key, rows_key))
+
+    recipe: str
+    pairs: tuple[tuple[str, str], ...]
+    machine: Machine
+    key: str
+    rows_key: str
+
+
+def execute_remotely(job: Remote) -> tuple[str, float]:
+    """Do one task; returns its key and its seconds."""
+    with using(job.machine):
+        with _PLANNING:
+            work = _work_of(job.recipe, job.pairs)
+        return job.key, work.execute(work.plan.find(job.key, job.rows_key))

@@ -160,6 +160,8 @@ def resampled(
     with the same truth and seed are paired.
     """
     parts = list(matched(truth, predicted))
+    if not parts:
+        raise DataError("nothing to resample: none of the measured targets was predicted")
     rows = pd.concat([p.rows for p in parts])
     rows = rows[~rows.index.duplicated()]
     width = sum(p.truth.shape[1] for p in parts)

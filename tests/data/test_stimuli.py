@@ -1,0 +1,48 @@
+"""Stimuli are named once, and their natural order is total."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from striate.data import Stimuli, natural_key
+from striate.errors import DataError
+
+
+def test_columns_and_order():
+    made = Stimuli(pd.DataFrame({"group": ["g", None], "mine": [1, 2]}, index=["b", 1]))
+    assert made.ids == ("b", "1")
+    assert made.table["group"].tolist() == ["g", ""]
+    assert made.table["file"].tolist() == ["", ""]
+    assert made.select(["1"]).table["mine"].tolist() == [2]
+    assert made.with_column("part", ["test", "train"]).table["part"].tolist() == ["test", "train"]
+    assert "part" in made.table and made.table["part"].tolist() == ["", ""]
+    assert len(made) == 2
+
+
+def test_mistakes():
+    with pytest.raises(DataError, match=r"repeat \(a\)"):
+        Stimuli(pd.DataFrame(index=["a", "a"]))
+    with pytest.raises(DataError, match="1 stimuli have an empty id"):
+        Stimuli(pd.DataFrame(index=["a", ""]))
+    with pytest.raises(DataError, match="no such stimulus: x, y; there are 1"):
+        Stimuli(pd.DataFrame(index=["a"])).select(["x", "a", "y"])
+
+
+def test_from_files():
+    made = Stimuli.from_files(["b/img10.png", "z.zip::in/img9.tar.png", "c\\img1.jpg"])
+    assert made.ids == ("img1", "img9.tar", "img10")
+    assert made.table.loc["img10", "file"] == "b/img10.png"
+    assert Stimuli.from_files(["x.png", "a.png"], ids=["one", "two"]).ids == ("one", "two")
+
+
+@given(st.lists(st.text("ab019²٣.", max_size=6), unique=True, max_size=8), st.randoms())
+def test_natural_order_is_total(names, random):
+    order = sorted(names, key=natural_key)
+    random.shuffle(names)
+    assert sorted(names, key=natural_key) == order
+
+
+def test_numbers_go_by_value():
+    names = ["a", "a1", "a01", "a2", "a10", "a10b2", "a10b11", "b1"]
+    assert sorted(set(names), key=natural_key) == [*names[:1], "a01", "a1", *names[3:]]

@@ -1,0 +1,535 @@
+"""Every registered class keeps the contract, and so does a plug-in in a user's own file."""
+
+import dataclasses
+import json
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+from striate import testing
+from striate.data import Stimuli
+from striate.interfaces import learned, with_learned
+from striate.machine import Machine, using
+from striate.registry import build, find, identity, key_of, make, names, table_of
+from striate.store import load_tree, save_tree
+from striate.testing import (
+    ContractError,
+    check_dataset,
+    check_encoder,
+    check_extractor,
+    check_step,
+    members_case,
+    pairs_case,
+    stimuli_case,
+)
+
+HERE = "tests/test_contract.py"
+LASSO = {"estimator": "sklearn.linear_model:Lasso", "options": {"alpha": 0.1}}
+
+# For each registered name a line of a recipe; "case" says which made-up problem suits it.
+ENCODERS = {
+    "best": {"case": members_case},
+    "mean": {"case": members_case},
+    "rdm": {"case": pairs_case},
+    "rdm_best": {"case": pairs_case},
+    "rdm_weighted": {"case": pairs_case},
+    "ridge": {"alphas": [1.0, 10.0]},
+    "sklearn": LASSO,
+    "stack": {"case": members_case},
+    "stitch": {"case": members_case},
+}
+STEPS = {
+    "pca": {"components": 4},
+    "power": {},
+    "projection": {"components": 5},
+    "window": {},
+    "zscore": {},
+}
+EXTRACTORS = {
+    "array": {"path": "{folder}/values.npy", "ids": "{folder}/ids.txt"},
+    "gabor": {"size": 32, "frequencies": [2.0, 4.0]},
+    "module": {"model": "{folder}/net.py:Net", "nodes": ["conv"], "size": 16},
+    "pixels": {"size": 8},
+    "timm": {"model": "resnet10t", "nodes": ["layer1"], "weights": "none", "size": 32},
+    "torchvision": {
+        "model": "squeezenet1_1",
+        "nodes": ["features.3"],
+        "weights": "none",
+        "size": 64,
+        "pool": "mean:2",
+    },
+}
+DATASETS = {"algonauts2019": {}, "folder": {}}
+
+# One other value for every field whose type does not suggest one.
+OTHERS = {
+    "estimator": "sklearn.linear_model:ElasticNet",
+    "options": {"alpha": 0.7},
+    "alphas": [1.0, 7.0],
+    "keep": {"subject": "x"},
+    "nodes": ["*"],
+    "pool": "mean:3",
+    "dtype": "float16",
+    "interpolation": "bicubic",
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "nonlinearity": "energy",
+    "frequencies": [2.0, 3.0],
+    "weights": "{folder}/other.safetensors",
+    "path": "{folder}/changed.npy",
+    "ids": "{folder}/changed.txt",
+    "column": "other",
+}
+OTHERS_OF = {
+    ("gabor", "colour"): "rgb",
+    ("pixels", "colour"): "grey",
+    ("torchvision", "model"): "squeezenet1_0",
+    ("torchvision", "options"): {"num_classes": 7},
+    ("timm", "model"): "resnet18",
+    ("timm", "interpolation"): "bilinear",
+    ("timm", "options"): {"num_classes": 7},
+    ("module", "model"): "{folder}/net.py:Other",
+    ("module", "options"): {"width": 5},
+    ("split kfold", "group"): "session",
+}
+
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width=4):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3)
+
+    def forward(self, x):
+        return self.conv(x)
+
+class Other(Net):
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Five images, arrays of features, a network and its weights."""
+    import torch
+    from safetensors.torch import save_file
+
+    place = tmp_path_factory.mktemp("contract")
+    rng = np.random.default_rng(0)
+    for k in range(5):
+        pixels = rng.integers(0, 256, (40 + 4 * k**2, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"im{k}.png")
+    for name in ("values", "changed"):
+        np.save(place / f"{name}.npy", rng.standard_normal((5, 3)).astype(np.float32))
+    (place / "ids.txt").write_text("\n".join(f"im{4 - k}" for k in range(5)))
+    (place / "changed.txt").write_text("\n".join(f"im{k}" for k in range(5)))
+    (place / "net.py").write_text(NET)
+    save_file({"conv.bias": torch.zeros(4)}, place / "other.safetensors")
+    return place
+
+
+@pytest.fixture(scope="module")
+def stimuli(folder):
+    return Stimuli.from_files(sorted(folder.glob("*.png")))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_machine(tmp_path_factory):
+    with using(Machine(device="cpu", threads=1, quiet=True, store=tmp_path_factory.mktemp("s"))):
+        yield
+
+
+def placed(value, folder):
+    return json.loads(json.dumps(value).replace("{folder}", folder.as_posix()))
+
+
+def line_of(name, table, folder):
+    return {"use": name} | placed({k: v for k, v in table.items() if k != "case"}, folder)
+
+
+KINDS = {"encoder": ENCODERS, "step": STEPS, "extractor": EXTRACTORS, "dataset": DATASETS}
+SPLITS = {"parts": {}, "kfold": {}, "last": {}, "fixed": {"test": ["a"]}}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "split"])
+def test_every_registered_class_has_an_instance_here(kind):
+    known = {**KINDS, "split": SPLITS}[kind]
+    missing = sorted(set(names(kind)) - set(known))
+    assert not missing, (
+        f"{kind} {', '.join(missing)} is registered but not checked: add a small instance to"
+        f" {kind.upper()}S in {HERE}"
+    )
+    assert set(known) <= set(names(kind))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoder(name, folder):
+    table = ENCODERS[name]
+    check_encoder(build("encoder", line_of(name, table, folder)), table.get("case", stimuli_case)())
+
+
+@pytest.mark.parametrize("name", sorted(set(ENCODERS) - {"sklearn"}))
+def test_every_fit_but_a_foreign_one_is_stored(name, folder, tmp_path):
+    case = ENCODERS[name].get("case", stimuli_case)()
+    encoder = build("encoder", line_of(name, ENCODERS[name], folder))
+    fitted = encoder.fit(case.features.rows(case.seen), case.groups)
+    save_tree(tmp_path / "state", learned(fitted))
+    restored = with_learned(encoder, **load_tree(tmp_path / "state"))
+    first, second = (f.predict(case.features, case.rows) for f in (fitted, restored))
+    xr.testing.assert_identical(first, second)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_step(name, folder):
+    check_step(build("step", line_of(name, STEPS[name], folder)))
+
+
+@pytest.mark.parametrize("name", EXTRACTORS)
+def test_extractor(name, folder, stimuli):
+    check_extractor(build("extractor", line_of(name, EXTRACTORS[name], folder)), stimuli)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_dataset(name, tmp_path):
+    find("dataset", name).twin(tmp_path / "twin")
+    line = {"use": name, "path": str(tmp_path / "twin")} | DATASETS[name]
+    check_dataset(build("dataset", line))
+
+
+def instances(folder):
+    for kind, table in {**KINDS, "split": SPLITS}.items():
+        for name, line in table.items():
+            own = {"path": "nowhere"} if kind == "dataset" else {}
+            yield kind, name, build(kind, line_of(name, line, folder) | own)
+
+
+def test_a_component_built_from_its_written_line_is_the_same(folder):
+    for kind, name, component in instances(folder):
+        again = build(kind, table_of(component, name))
+        assert again == component, (kind, name)
+        written = json.loads(json.dumps(table_of(component, name), default=str))
+        assert build(kind, written) == component, (kind, name)
+        assert key_of(identity(again)) == key_of(identity(component))
+
+
+def changed(kind, name, component, field, folder):
+    """Another valid value of a field."""
+    value = getattr(component, field.name)
+    for key in ((name, field.name), (f"{kind} {name}", field.name)):
+        if key in OTHERS_OF:
+            return placed(OTHERS_OF[key], folder)
+    if field.name in OTHERS:
+        return placed(OTHERS[field.name], folder)
+    if field.name in ("size", "crop"):
+        return 40 if value is None else value + 8
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 + 0.125
+    if isinstance(value, tuple):
+        return ["b"]
+    for other in ("b", "group", "euclidean", "keep", "118", "meg"):
+        try:
+            make(type(component), vars(component) | {field.name: other}, name)
+        except Exception:
+            continue
+        if other != value:
+            return other
+    raise AssertionError(
+        f"{kind} {name}: no other value of {field.name} is known; add one to OTHERS in {HERE}"
+    )
+
+
+def test_every_field_but_the_machines_is_part_of_the_key(folder):
+    checked = 0
+    for kind, name, component in instances(folder):
+        if kind == "extractor" and name in ("torchvision", "timm"):
+            # Their own tests turn every field; here those that need no other weights.
+            skipped = {"weights", "crop"}
+        else:
+            skipped = {"weights", "crop"} if name == "module" else set()
+        before = key_of(identity(component))
+        for field in dataclasses.fields(component):
+            if not field.init or field.name in skipped:
+                continue
+            own = {f.name: getattr(component, f.name) for f in dataclasses.fields(component)}
+            other = changed(kind, name, component, field, folder)
+            turned = make(type(component), own | {field.name: other}, name)
+            assert getattr(turned, field.name) != getattr(component, field.name), (name, field.name)
+            differs = key_of(identity(turned)) != before
+            assert differs != bool(field.metadata.get("machine")), (kind, name, field.name)
+            checked += 1
+    assert checked > 50
+
+
+PLUG_IN = """
+from dataclasses import dataclass
+import numpy as np
+from striate.data import assemble, design, row_table, target_table
+from striate.interfaces import learned, with_learned
+
+@dataclass(frozen=True)
+class Average:
+    scale: float = 1.0
+
+    def fit(self, features, groups, start=None):
+        blocks = [b for g in groups for b in g]
+        means = [self.scale * b.values.mean(axis=0) for b in blocks]
+        return with_learned(self, means_=means, tables_=[target_table(b) for b in blocks])
+
+    def predict(self, features, rows):
+        import pandas as pd
+        values = np.tile(np.concatenate(self.means_), (len(rows), 1))
+        return assemble(values, row_table(rows), pd.concat(self.tables_))
+"""
+
+
+def test_a_plug_in_in_a_file_keeps_the_contract(tmp_path):
+    (tmp_path / "mine.py").write_text(PLUG_IN)
+    encoder = build("encoder", {"use": "./mine.py:Average", "scale": 2}, tmp_path)
+    assert encoder.scale == 2.0
+    check_encoder(encoder)
+
+
+BROKEN = {
+    "returns itself": "object.__setattr__(self, 'means_', means); return self",
+    "writes to the original": (
+        "object.__setattr__(self, 'cache', 1); return with_learned(self, means_=means,"
+        " tables_=[target_table(b) for b in blocks])"
+    ),
+    "changes fields": (
+        "return with_learned(type(self)(2.0), means_=means,"
+        " tables_=[target_table(b) for b in blocks])"
+    ),
+    "end in '_'": (
+        "other = with_learned(self, means_=means, tables_=[target_table(b) for b in blocks]);"
+        " object.__setattr__(other, 'means', 1); return other"
+    ),
+    "lacks values of fitted targets": (
+        "return with_learned(self, means_=means[:1], tables_=[target_table(blocks[0])])"
+    ),
+    "changes the responses": (
+        "blocks[0].values[0] = 0; return with_learned(self, means_=means,"
+        " tables_=[target_table(b) for b in blocks])"
+    ),
+    "two fits": (
+        "means = [m + np.random.standard_normal(m.shape) for m in means]; return"
+        " with_learned(self, means_=means, tables_=[target_table(b) for b in blocks])"
+    ),
+    "order of training rows": (
+        "means = [b.values[0] for b in blocks]; return with_learned(self, means_=means,"
+        " tables_=[target_table(b) for b in blocks])"
+    ),
+    "not in its training rows": (
+        "far = [s.values.mean() for s in features.spaces.values()];"
+        " means = [m + far[0] for m in means]; return"
+        " with_learned(self, means_=means, tables_=[target_table(b) for b in blocks])"
+    ),
+}
+BROKEN_PREDICT = {
+    "other rows than it was asked": "rows = rows.isel(row=slice(None, None, -1))",
+    "what other rows": "self = with_learned(self, means_=[m * len(rows) for m in self.means_])",
+    "follow the order of the rows": (
+        "self = with_learned(self, means_=[m * int(rows.row.values[0][2:]) for m in self.means_])"
+        " if len(rows) > 9 else with_learned(self, means_=[m * 54 for m in self.means_])"
+    ),
+}
+
+
+@pytest.mark.parametrize("said", [*BROKEN, *BROKEN_PREDICT])
+def test_a_broken_encoder_is_told_what_is_broken(said, tmp_path):
+    lines = PLUG_IN.splitlines()
+    if said in BROKEN:
+        at = next(k for k, line in enumerate(lines) if "return with_learned" in line)
+        lines[at] = textwrap.indent(BROKEN[said], " " * 8)
+    else:
+        at = next(k for k, line in enumerate(lines) if "import pandas" in line)
+        lines.insert(at, textwrap.indent(BROKEN_PREDICT[said], " " * 8))
+    (tmp_path / "broken.py").write_text("\n".join(lines))
+    with pytest.raises(ContractError, match=said):
+        check_encoder(build("encoder", "./broken.py:Average", tmp_path))
+
+
+@dataclasses.dataclass(frozen=True)
+class Centre:
+    """A step with faults that can be switched on."""
+
+    fault: str = ""
+
+    def fit(self, features):
+        spaces = features.spaces
+        if self.fault == "not in view":
+            return with_learned(self, mean_=[float(s.values.mean()) for s in spaces.values()])
+        learned = {"mean_": [features[n].mean(axis=0) for n in spaces]}
+        if self.fault == "cannot be stored":
+            learned["odd_"] = object()
+        return with_learned(self, **learned)
+
+    def transform(self, features):
+        arrays = {}
+        for name, mean in zip(features.spaces, self.mean_, strict=True):
+            x = features[name]
+            if self.fault == "changes the features":
+                x -= 1
+            if self.fault == "what else is in view":
+                mean = x.mean(axis=0)
+            arrays[name] = (x - mean) / (0 if self.fault == "not finite" else 1)
+        if self.fault == "which stimuli":
+            return dataclasses.replace(features, ids=features.ids[1:])
+        from striate.encoders.steps import transformed
+
+        return transformed(features, arrays)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "not in view",
+        "cannot be stored",
+        "changes the features",
+        "what else is in view",
+        "not finite",
+        "which stimuli",
+    ],
+)
+def test_a_broken_step_is_told_what_is_broken(fault):
+    check_step(Centre())
+    with pytest.raises(ContractError, match=fault):
+        check_step(Centre(fault))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """An extractor of file sizes with faults that can be switched on."""
+
+    path: str
+    fault: str = ""
+
+    def names(self):
+        return ("size", "size") if self.fault == "different names" else ("size",)
+
+    def identity(self):
+        odd = {"tells a path": self.path, "no plain JSON": object()}
+        return {"size": 1, "odd": odd.get(self.fault, "")}
+
+    def __call__(self, stimuli):
+        from striate.machine import here
+
+        files = stimuli.table["file"].tolist()
+        if self.fault == "order of stimuli":
+            files = sorted(files)
+        sizes = np.array([[float(Path(f).stat().st_size)] for f in files])
+        if self.fault == "batches changes":
+            sizes *= here().batch
+        if self.fault == "two passes":
+            sizes += np.random.default_rng().standard_normal() * 1e4
+        if self.fault == "what else is extracted":
+            sizes -= sizes.max()
+        if self.fault == "not finite":
+            sizes[0] = np.nan
+        if self.fault == "of 5 rows":
+            sizes = sizes[1:]
+        step = here().batch
+        name = "other" if self.fault == "a batch has spaces" else "size"
+        for start in range(0, len(sizes), step):
+            yield {name: sizes[start : start + step]}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "different names",
+        "tells a path",
+        "no plain JSON",
+        "order of stimuli",
+        "batches changes",
+        "two passes|batches",
+        "what else is extracted",
+        "not finite",
+        "of 5 rows",
+        "a batch has spaces",
+    ],
+)
+def test_a_broken_extractor_is_told_what_is_broken(fault, folder, stimuli):
+    path = str(folder / "values.npy")
+    check_extractor(Sizes(path), stimuli)
+    with pytest.raises(ContractError, match=fault):
+        check_extractor(Sizes(path, fault.partition("|")[0]), stimuli)
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A dataset with faults that can be switched on."""
+
+    fault: str = ""
+
+    def stimuli(self):
+        import pandas as pd
+
+        ids = [f"s{k}" for k in range(10 if self.fault != "stimuli() lacks" else 9)]
+        table = pd.DataFrame(index=ids)
+        table["group"] = [f"g{k // 2}" for k in range(len(ids))]
+        return Stimuli(table)
+
+    def responses(self):
+        from striate.data import label_responses
+
+        values = np.arange(20.0).reshape(10, 2)
+        if self.fault == "no measured response":
+            values[:] = np.nan
+        if self.fault == "second time":
+            values += np.random.default_rng().standard_normal()
+        subject = "other" if self.fault == "labelled as of" else "s"
+        return {"s": label_responses(values, [f"s{k}" for k in range(10)], subject=subject)}
+
+    def split(self):
+        from striate.splits import Call, KFold
+
+        if self.fault != "both sides":
+            return KFold()
+
+        class Leaks:
+            def calls(self, stimuli):
+                return [Call("leaks", stimuli.ids[:5], stimuli.ids[5:])]
+
+        return Leaks()
+
+    def official_score(self, truth, predicted):
+        return {"x": {"value": np.nan if self.fault == "no finite value" else 1.0}}
+
+    def write_submission(self, predicted, folder):
+        if self.fault != "wrote no file":
+            (folder / "x.txt").write_text("x")
+        return folder / "x.txt"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "stimuli() lacks",
+        "no measured response",
+        "second time",
+        "labelled as of",
+        "both sides",
+        "no finite value",
+        "wrote no file",
+    ],
+)
+def test_a_broken_dataset_is_told_what_is_broken(fault):
+    check_dataset(Made())
+    with pytest.raises(ContractError, match=fault.replace("(", r"\(").replace(")", r"\)")):
+        check_dataset(Made(fault))
+
+
+def test_a_broken_contract_is_an_assertion_and_a_mistake_of_the_user():
+    assert issubclass(ContractError, AssertionError)
+    assert set(testing.__all__) == {n for n in vars(testing) if n in testing.__all__}

@@ -1,0 +1,162 @@
+"""Recipes on twins whose right answers are known, within two-sided bounds that chance misses."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from striate.machine import Machine
+from striate.recipe import load_recipe, parse, shipped
+from striate.registry import find
+from striate.run import run_recipe
+
+
+@pytest.fixture(scope="module")
+def folder_twin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    place = tmp_path_factory.mktemp("folder") / "twin"
+    return place, find("dataset", "folder").twin(place)
+
+
+@pytest.fixture(scope="module")
+def rdm_twin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    place = tmp_path_factory.mktemp("rdm") / "twin"
+    return place, find("dataset", "algonauts2019").twin(place)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    return Machine(store=tmp_path_factory.mktemp("store"), quiet=True, threads=1)
+
+
+def medians(report, member=None):
+    table = report.scores
+    chosen = (table["score"] == "pearson") & (
+        table["member"] == (member or table["member"].iloc[-1])
+    )
+    return table[chosen].groupby(["subject", "roi"])["value"].median()
+
+
+def arrays(place: Path, stem: str = "features") -> dict:
+    """One ridge on the planted features of both regions."""
+    return {
+        "dataset": {"use": "folder", "path": str(place)},
+        "split": {"use": "kfold"},
+        "near_duplicates": "ignore",
+        "features": {
+            n: {"use": "array", "path": f"{place}/{stem}_{n}.npy", "ids": f"{place}/ids.csv"}
+            for n in ("early", "late")
+        },
+        "member": [
+            {
+                "name": "known",
+                "features": ["early", "late"],
+                "steps": ["zscore"],
+                "encoder": {"use": "ridge", "alphas": [0.1, 1.0, 10.0, 100.0, 1e4, 1e6]},
+            }
+        ],
+    }
+
+
+def test_planted_features_reach_the_known_score(folder_twin, machine, tmp_path):
+    place, known = folder_twin
+    report = run_recipe(parse(arrays(place)), tmp_path, machine)
+    found = medians(report)
+    assert len(known) == 4
+    for line in known.itertuples():
+        assert abs(found[line.subject, line.roi] - line.score) <= 0.02, line
+    normalised = report.summary["scores"]["pearson"]["normalised"]["median"]
+    assert 0.97 < normalised < 1.01
+
+
+def test_shuffled_features_find_nothing(folder_twin, machine, tmp_path):
+    place, _ = folder_twin
+    means = []
+    for seed in range(12):
+        order = np.random.default_rng(seed).permutation(len(pd.read_csv(place / "ids.csv")))
+        for name in ("early", "late"):
+            values = np.load(place / f"features_{name}.npy")
+            np.save(place / f"shuffled{seed}_{name}.npy", values[order])
+        # Folds pooled are a little below zero by chance: each fold's training mean leans away from
+        # the mean of the part that was left out. One half against the other has no such bias.
+        table = arrays(place, f"shuffled{seed}") | {"split": {"use": "last", "fraction": 0.5}}
+        report = run_recipe(parse(table), tmp_path, machine)
+        means.append(report.summary["scores"]["pearson"]["mean"])
+    assert abs(np.mean(means)) < 0.02
+    assert max(np.abs(means)) < 0.15
+
+
+def test_the_demo_tells_the_regions_apart(folder_twin, machine, tmp_path):
+    place, known = folder_twin
+    report = run_recipe(load_recipe("demo", [f"dataset.path={place}"]), tmp_path, machine, "demo")
+    stack, contrast, layout = (medians(report, m) for m in ("stack", "contrast", "layout"))
+    for line in known.itertuples():
+        at = (line.subject, line.roi)
+        right, wrong = (contrast, layout) if line.roi == "early" else (layout, contrast)
+        assert line.score - 0.15 < stack[at] <= line.score + 0.02
+        assert stack[at] >= right[at] - 0.02
+        assert wrong[at] < 0.2 < right[at]
+
+
+@pytest.mark.parametrize("modality", ["fmri", "meg"])
+def test_the_right_rdm_reaches_the_known_score(rdm_twin, machine, tmp_path, modality):
+    place, known = rdm_twin
+    regions = {"fmri": ("EVC", "IT"), "meg": ("early", "late")}[modality]
+    table = {
+        "dataset": {
+            "use": "algonauts2019",
+            "path": str(place),
+            "modality": modality,
+            "test": "92",
+            "train": ["78"],
+        },
+        "split": "parts",
+        "scores": ["spearman"],
+        "features": {
+            n: {"use": "array", "path": f"{place}/features_{n}.npy", "ids": f"{place}/ids.csv"}
+            for n in ("early", "late")
+        },
+        "member": [
+            {
+                "name": n,
+                "features": [n],
+                "per": ["roi"],
+                "encoder": {"use": "rdm", "distance": "euclidean"},
+            }
+            for n in ("early", "late")
+        ]
+        + [
+            {
+                "name": "chosen",
+                "features": ["early*", "late*"],
+                "per": ["roi"],
+                "encoder": {"use": "rdm_best", "distance": "euclidean"},
+            }
+        ],
+    }
+    table["member"][0]["name"], table["member"][1]["name"] = "first", "second"
+    report = run_recipe(parse(table), tmp_path, machine)
+    raw = report.summary["scores"]["algonauts2019"]["raw"]
+    expected = known[known["set"].astype(str) == "92"].set_index("roi")
+    for region in regions:
+        assert abs(raw[region] - expected.loc[region, "r2"]) <= 0.02
+    members = report.summary["members"]
+    first, second = regions
+    assert members["first"]["algonauts2019"]["raw"][first] > 0.5 * raw[first]
+    assert members["first"]["algonauts2019"]["raw"][second] < 0.5 * raw[second]
+
+
+@pytest.mark.parametrize("name", [n for n in shipped() if n != "demo"])
+def test_every_recipe_runs_on_its_twin(name, folder_twin, rdm_twin, machine, tmp_path):
+    """With an untrained network: complete predictions, finite scores, no score above the known."""
+    place, known = rdm_twin if name.startswith("algonauts2019") else folder_twin
+    small = ["features.net.weights=none", "features.net.size=64", "inner.folds=2"]
+    if name == "folder/best":
+        small += ["split.folds=2", "features.small.size=32", "features.net.pool=mean:3"]
+        small += ['member.place.sweep={ "steps.window.x" = [0.0, 0.5] }']
+    report = run_recipe(load_recipe(name, [f"dataset.path={place}", *small]), tmp_path, machine)
+    headline = report.summary["scores"][report.summary["headline"]]
+    assert headline["left_out"] == 0
+    assert -0.2 < headline["median"] < known.get("score", pd.Series([1.0])).max()
+    again = load_recipe(report.folder / "recipe.toml")
+    assert run_recipe(again, tmp_path, machine).scores.equals(report.scores)
