@@ -38,11 +38,11 @@ class Own:
 def test_defaults_and_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
-    np.save(tmp_path / "data" / "r.npy", np.zeros((4, 2)))
+    np.save(tmp_path / "data" / "r.npy", np.zeros((6, 2)))
     np.save(tmp_path / "r.npy", np.ones((9, 2)))  # not what the data set means
-    (tmp_path / "data" / "stimuli.csv").write_text("id\na\nb\nc\nd\n")
-    ids = np.array(list("abcd"))
-    np.savez(tmp_path / "x.npz", ids=ids, a=np.eye(4))
+    (tmp_path / "data" / "stimuli.csv").write_text("id\na\nb\nc\nd\ne\nf\n")
+    ids = np.array(list("abcdef"))
+    np.savez(tmp_path / "x.npz", ids=ids, a=np.eye(6))
     (tmp_path / "mine.py").write_text(OWN)
     (tmp_path / "r.toml").write_text(RECIPE)
     with using(Machine(store=tmp_path / "store")):

@@ -13,6 +13,7 @@ import pandas as pd
 
 from striate.data import Responses, Stimuli, align, has_truth, label_responses, row_table
 from striate.datasets import rdm_files
+from striate.datasets.rdm_files import SETS
 from striate.errors import DataError, FileError, StriateError, some, unknown
 from striate.interfaces import Dataset
 from striate.scores import (
@@ -22,10 +23,6 @@ from striate.scores import (
     rdm_ceiling,
 )
 
-SETS: Mapping[str, str] = MappingProxyType(
-    {"92": "Training_Data/92_Image_Set", "118": "Training_Data/118_Image_Set", "78": "Test_Data"}
-)
-"""Image set → its folder; a set's name is its number of images."""
 REGIONS = MappingProxyType({"fmri": ("EVC", "IT"), "meg": ("early", "late")})
 
 

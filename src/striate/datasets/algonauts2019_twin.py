@@ -14,8 +14,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import norm, rankdata
 
 from striate.datasets import made_up
-from striate.datasets.algonauts2019 import SETS
-from striate.datasets.rdm_files import KEYS
+from striate.datasets.rdm_files import KEYS, SETS
 from striate.errors import FileError
 
 PIXELS = {"tiny": {"92": 64, "118": 64, "78": 64}, "full": {"92": 175, "118": 300, "78": 175}}

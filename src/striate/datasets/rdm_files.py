@@ -18,6 +18,10 @@ from striate.datasets.arrays import read_mat
 from striate.errors import DataError, FileError, some, unknown
 from striate.media import list_images
 
+SETS: Mapping[str, str] = MappingProxyType(
+    {"92": "Training_Data/92_Image_Set", "118": "Training_Data/118_Image_Set", "78": "Test_Data"}
+)
+"""Image set → its folder; a set's name is its number of images."""
 KEYS = MappingProxyType(
     {
         "fmri": MappingProxyType({"EVC": "EVC_RDMs", "IT": "IT_RDMs"}),

@@ -2,93 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
-
-from striate.data import Stimuli
-from striate.nets.forward import check_kept, features, files_of, node_names, nodes_of
-from striate.nets.loading import Network
-from striate.nets.pooling import Pool
+from striate.nets.nodes import Nodes
 
 
 @dataclass(frozen=True)
-class Timm:
-    """Outputs of a network's nodes for each image, pooled.
+class Timm(Nodes):
+    """A network of timm; fields as in `striate.nets.nodes.Nodes`.
 
-    Parameters
-    ----------
-    model
-        Such as ``resnet18`` or ``vit_tiny_patch16_224.augreg_in21k``.
-    nodes
-        Paths of submodules (``blocks.3``), patterns of them, or ``output``.
-    weights
-        ``default``, a tag (``a1_in1k``), a file of weights, or ``none`` (random, by `seed`).
-    pool
-        ``none``, ``flatten``, ``mean:6``, ``max:6``, ``pyramid``, ``token``, ``mean tokens``.
-    size
-        One number or (height, width): images get exactly this size. Not stated: resized and
-        cropped as the weights were trained.
-    crop
-        With a `size` of one number: that is the shorter edge, and this centre is kept.
-    interpolation, mean, std
-        In place of those of the weights.
-    dtype
-        Of the stored features: ``float32`` or ``float16``.
-    options
-        Arguments of ``timm.create_model``, such as ``{img_size = 112}``.
-
+    `model` is a name such as ``resnet18`` or ``vit_tiny_patch16_224.augreg_in21k``, `weights` also
+    a tag such as ``a1_in1k``, `options` such as ``{img_size = 112}``.
     """
 
-    model: str
-    nodes: tuple[str, ...]
-    weights: str = "default"
-    pool: str | dict[str, str | int] = "none"
-    size: int | tuple[int, int] | None = None
-    crop: int | None = None
-    interpolation: str | None = None
-    mean: tuple[float | int, ...] | None = None
-    std: tuple[float | int, ...] | None = None
-    dtype: str = "float32"
-    seed: int = 0
-    options: dict[str, Any] = field(default_factory=dict)
-    version: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        check_kept(self.pool, self.dtype)
-
-    def names(self) -> tuple[str, ...]:
-        """The nodes, with patterns expanded."""
-        return node_names(self.network(), self.nodes)
-
-    def identity(self) -> Mapping[str, Any]:
-        """Network, weights' digest, resolved preprocessing, nodes, pool and stored type."""
-        kept = {"nodes": sorted(self.nodes), "pool": asdict(Pool.parse(self.pool))}
-        return {**self.network().identity(), **kept, "dtype": self.dtype}
-
-    def __call__(self, stimuli: Stimuli) -> Iterator[dict[str, np.ndarray]]:
-        """Batches in the order of the stimuli: node → array (stimulus, …)."""
-        files = files_of(stimuli.ids, stimuli.table["file"])
-        pool = Pool.parse(self.pool)
-        return features(self.network(), self.names(), pool, self.dtype, files)
-
-    def describe(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Every node that answers, with the shape of its output per image."""
-        return list(nodes_of(self.network()).items())
-
-    def network(self) -> Network:
-        """Which network, weights and preprocessing."""
-        return Network(
-            "timm",
-            self.model,
-            self.weights,
-            self.seed,
-            self.size,
-            self.crop,
-            self.interpolation,
-            self.mean,
-            self.std,
-            self.options,
-        )
+    family: ClassVar[str] = "timm"
