@@ -211,7 +211,10 @@ def test_single_precision_stays_single():
 def test_the_order_of_files_changes_nothing(random):
     labels = {"session": [k % 2 for k in range(12)]}
     values = np.random.default_rng(1).standard_normal((12, 11, 2))
-    blocks = {s: block(s, values=v, row_labels=labels) for s, v in zip("ab", (values, -values), strict=True)}
+    blocks = {
+        s: block(s, values=v, row_labels=labels)
+        for s, v in zip("ab", (values, -values), strict=True)
+    }
     words = Preparation(zscore="session", range=(0.0, 1.0))
     expected = words(blocks)
     assert list(expected["a"].row.values) == [f"im{k}" for k in range(12)]

@@ -142,10 +142,10 @@ def show(
 ) -> None:
     """Show a recipe as it would run, or the numbers of a finished run."""
     from striate.recipe import load_recipe
-    from striate.report import Report
+    from striate.report import read_run
 
     if Path(name).is_dir():
-        report = Report.read(Path(name))
+        report = read_run(Path(name))
         typer.echo(report.summary["title"] or report.summary["recipe"])
         typer.echo(report.in_words())
     else:
@@ -218,9 +218,9 @@ def submit(
     """Write the file that a challenge asks for from the predictions of a run."""
     from striate.recipe import load_recipe
     from striate.registry import build
-    from striate.report import Report
+    from striate.report import read_run
 
-    report = Report.read(folder)
+    report = read_run(folder)
     recipe = load_recipe(folder / "recipe.toml")
     dataset = build("dataset", recipe.dataset, recipe.base)
     typer.echo(dataset.write_submission(report.predicted, out or folder / "submission"))

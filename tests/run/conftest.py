@@ -5,4 +5,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _no_page(monkeypatch):
-    monkeypatch.setattr("striate.report.page.write_page", lambda report, folder: None)
+    monkeypatch.setattr("striate.report.folder.write_page", lambda report, folder: None)

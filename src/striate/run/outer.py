@@ -18,7 +18,7 @@ from striate.data import Responses, has_truth, merge
 from striate.errors import DataError
 from striate.machine import Machine, here, track, using
 from striate.recipe import Recipe
-from striate.report import Report
+from striate.report import Report, write_run
 from striate.run.leakage import Leakage, find_leakage
 from striate.run.outcome import DRAWS, expected, headline, intervals, rdm_permutation
 from striate.run.plan import Plan, Task, in_order
@@ -105,7 +105,7 @@ def run_recipe(
             machine=_machine(time.perf_counter() - started),
         )
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        folder = report.write(Path(out) / f"{stamp}-{name.replace('/', '-')}")
+        folder = write_run(report, Path(out) / f"{stamp}-{name.replace('/', '-')}")
         return Report(**{**vars(report), "folder": folder})
 
 

@@ -1,0 +1,142 @@
+"""The command line as a user types it: verbs, overrides, and mistakes in one sentence."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+RECIPE = """
+title = "Pixels"
+split = {{ use = "kfold", folds = 3 }}
+[dataset]
+use = "folder"
+path = "{path}"
+[features]
+pixels = {{ use = "pixels", size = 4, colour = "gray" }}
+[[member]]
+name = "ridge"
+features = ["pixels"]
+steps = ["zscore"]
+encoder = {{ use = "ridge", folds = 3 }}
+"""
+
+
+def striate(*words: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "striate.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=200,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images, responses and a recipe."""
+    root = tmp_path_factory.mktemp("cli")
+    rng = np.random.default_rng(0)
+    (root / "data" / "images").mkdir(parents=True)
+    light = rng.integers(0, 255, (24, 4, 4, 3), dtype=np.uint8)
+    for k, pixels in enumerate(light):
+        image = Image.fromarray(pixels).resize((32, 32), Image.Resampling.NEAREST)
+        image.save(root / "data" / "images" / f"im{k}.png")
+    signal = light.mean(axis=3).reshape(24, -1) @ rng.normal(size=(16, 5))
+    np.save(root / "data" / "responses.npy", signal)
+    (root / "pixels.toml").write_text(RECIPE.format(path=root / "data"))
+    done = striate("run", "pixels.toml", "--out", "runs", "--store", "store", folder=root)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def newest(root: Path) -> Path:
+    return sorted((root / "runs").iterdir())[-1]
+
+
+def test_a_run_leaves_a_folder_that_explains_itself(place):
+    run = newest(place)
+    names = {p.name for p in run.iterdir()}
+    assert {"recipe.toml", "summary.json", "machine.json", "scores.csv", "report.html"} <= names
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["scores"]["pearson"]["targets"] == 5
+    assert json.loads((run / "machine.json").read_text())["peak_memory_bytes"] > 1e6
+
+
+def test_show_tells_a_run_and_a_recipe(place):
+    run = newest(place)
+    assert "pearson" in striate("show", run).stdout
+    assert 'use = "ridge"' in striate("show", "folder/ridge").stdout
+
+
+def test_predict_answers_for_new_images(place):
+    run = newest(place)
+    new = place / "new"
+    new.mkdir(exist_ok=True)
+    for k in (3, 7):
+        Image.open(place / "data" / "images" / f"im{k}.png").save(new / f"copy{k}.png")
+    done = striate("predict", run, "--images", new, "--store", place / "store")
+    assert done.returncode == 0, done.stderr
+    table = np.genfromtxt(run / "predicted" / "subject.csv", delimiter=",", skip_header=1)[:, 1:]
+    measured = np.load(place / "data" / "responses.npy")
+    assert np.corrcoef(table.ravel(), measured[[3, 7]].ravel())[0, 1] > 0.9
+
+
+def test_submit_says_that_a_folder_has_no_submission(place):
+    done = striate("submit", newest(place))
+    assert done.returncode == 2
+    assert "no submission format" in done.stderr
+
+
+def test_dry_run_does_nothing(place):
+    before = sorted(p.name for p in (place / "runs").iterdir())
+    done = striate("run", "pixels.toml", "--dry-run", "--store", "store2", folder=place)
+    assert done.returncode == 0, done.stderr
+    for word in ("tasks", "rows", "targets", "MB", "disk"):
+        assert word in done.stdout
+    assert sorted(p.name for p in (place / "runs").iterdir()) == before
+
+
+def test_list_names_what_there_is():
+    done = striate("list").stdout
+    for name in ("folder/ridge", "algonauts2019", "squeezenet", "ridge", "zscore", "kfold"):
+        assert (name in done) == (name != "squeezenet")
+
+
+def test_check_and_nodes(place):
+    done = striate("check", "folder", f"path={place / 'data'}")
+    assert "24" in done.stdout and done.returncode == 0
+    done = striate("nodes", "torchvision:squeezenet1_0", "--size", "64")
+    assert "features.12" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "folder/rigde"], "did you mean 'folder/ridge'"),
+        (["run", "pixels.toml", "split.fold=4"], "did you mean 'folds'"),
+        (["run", "pixels.toml", "member.rige.encoder.folds=4"], "did you mean 'ridge'"),
+        (["run", "pixels.toml", "colour=4"], "unknown key 'colour'"),
+        (["run", "pixels.toml", "dataset.path=nowhere"], "nowhere"),
+        (["run", "pixels.toml", "dataset.axes=target,stimulus"], "5"),
+        (["run", "pixels.toml", "nonsense"], "key=value"),
+        (["run", "nowhere.toml"], "nowhere.toml"),
+        (["list", "encoder"], "did you mean 'encoders'"),
+        (["show", "data"], "no run"),
+        (["nodes", "squeezenet1_0"], "FAMILY:MODEL"),
+        (["twin", "folder", "--out", "t", "--size", "huge"], "tiny or full"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_leave_nothing(place, words, told):
+    more = ["--out", "never", "--store", "store"] if words[0] == "run" else []
+    done = striate(*words, *more, folder=place)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (place / "never").exists()
+    assert not (place / "t").exists()
