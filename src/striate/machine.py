@@ -101,10 +101,13 @@ def here() -> Machine:
 
 @contextmanager
 def using(machine: Machine) -> Iterator[Machine]:
-    """Make `machine` the one that `here()` answers."""
+    """Make `machine` the one that `here()` answers, and hold numerical libraries to its threads."""
+    from threadpoolctl import threadpool_limits
+
     token = _HERE.set(machine)
     try:
-        yield machine
+        with threadpool_limits(machine.threads):
+            yield machine
     finally:
         _HERE.reset(token)
 

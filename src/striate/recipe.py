@@ -172,7 +172,7 @@ def parse(table: Mapping[str, Any], base: Path | None = None, where: str = "reci
     try:
         recipe = Recipe(**table, base=base)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {_explain(error)}") from error
+        raise RecipeError(f"{where}: {_explain(error, table)}") from error
     names = [m.name for m in recipe.member]
     twice = sorted({n for n in names if names.count(n) > 1} | set(names) & set(recipe.features))
     if twice:
@@ -351,7 +351,8 @@ def _label(value: Any) -> str:
         return "+".join(f"{k}:{_label(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):
         return "+".join(_label(v) for v in value)
-    return str(value).replace("/", "_").replace("*", "all")
+    # Of a path only the end: where a file lies is no part of what a member is.
+    return str(value).rstrip("/").rpartition("/")[2].replace("*", "all")
 
 
 def _entry(entries: list[Any], name: str, path: str) -> Table:
@@ -370,9 +371,12 @@ def _value(text: str) -> Any:
         return text
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, table: Mapping[str, Any] | None = None) -> str:
     first = error.errors()[0]
-    path = ".".join(str(p) for p in first["loc"])
+    place = [str(p) for p in first["loc"]]
+    if table and place[0] == "member" and len(place) > 1 and isinstance(table["member"], list):
+        place[1] = str(table["member"][int(place[1])].get("name", place[1]))
+    path = ".".join(place)
     if first["type"] == "extra_forbidden":
         inside: dict[str, type[BaseModel]] = {"member": Member, "inner": Inner}
         deep = len(first["loc"]) > 1

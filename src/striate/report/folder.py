@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from striate.errors import FileError
 from striate.report.page import write_page
 from striate.report.record import Report
 from striate.store import load_responses, save_responses
+from striate.store.temporary import sweep, temporary
 
 PARTS = ("summary", "fits", "machine")
 
@@ -28,13 +28,9 @@ def write_run(report: Report, folder: Path) -> Path:
     A folder that is there already is kept: the new one gets a number.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    target, k = folder, 2
-    while target.exists():
-        target, k = folder.with_name(f"{folder.name}-{k}"), k + 1
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
+    sweep(folder.parent)
+    with temporary(folder.parent) as part:
+        part.mkdir()
         (part / "recipe.toml").write_text(report.recipe, encoding="utf-8")
         for name in PARTS:
             (part / f"{name}.json").write_text(as_json(getattr(report, name)), encoding="utf-8")
@@ -45,9 +41,10 @@ def write_run(report: Report, folder: Path) -> Path:
             place = part / "predictions" / plain
             save_responses(place.with_name(f"{plain}-{k}") if place.exists() else place, block)
         write_page(report, part)
+        target, k = folder, 2
+        while target.exists():
+            target, k = folder.with_name(f"{folder.name}-{k}"), k + 1
         part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return target
 
 
