@@ -35,6 +35,11 @@ MEASURES: dict[str, Callable[..., Any]] = {
 }
 
 
+LARGEST = 1 << 28
+"""Bytes of RDMs that are remembered."""
+_REMEMBERED: dict[tuple[tuple[str, ...], str, tuple[str, ...]], np.ndarray] = {}
+
+
 def layer_distances(
     features: Features, rows: Responses, distance: str, joint: bool = False
 ) -> Float[np.ndarray, "layer row"]:
@@ -48,12 +53,31 @@ def layer_distances(
     ids, place = np.unique(pairs, return_inverse=True)
     first, second = place.reshape(pairs.shape).T
     view = features.rows(ids.tolist())
-    layers = [view.matrix(n) for n in view.names]
-    if not layers:
+    if not view.names:
         raise DataError("an RDM encoder was given no feature spaces: name some under `features`")
-    if joint:
-        layers = [np.concatenate(layers, axis=1)]
-    return np.stack([MEASURES[distance](x.astype(np.float64))[first, second] for x in layers])
+    sets = [view.names] if joint else [(name,) for name in view.names]
+    return np.stack([_rdm(view, names, distance)[first, second] for names in sets])
+
+
+def _rdm(
+    view: Features, names: Sequence[str], distance: str
+) -> Float[np.ndarray, "stimulus stimulus"]:
+    """Distances of all stimuli in view; the last RDMs are remembered.
+
+    Targets, members and folds ask for the same RDMs again, and a layer may be gigabytes wide.
+    """
+    keys = tuple(view.spaces[n].key for n in names)
+    place = (keys, distance, view.ids)
+    if place in _REMEMBERED:
+        return _REMEMBERED[place]
+    layers = [view.matrix(n) for n in names]
+    wide = layers[0] if len(layers) == 1 else np.concatenate(layers, axis=1)
+    rdm: np.ndarray = MEASURES[distance](wide.astype(np.float64))
+    if all(keys):
+        while _REMEMBERED and sum(r.nbytes for r in _REMEMBERED.values()) + rdm.nbytes > LARGEST:
+            _REMEMBERED.pop(next(iter(_REMEMBERED)), None)
+        _REMEMBERED[place] = rdm
+    return rdm
 
 
 def _targets(group: Group) -> pd.DataFrame:
