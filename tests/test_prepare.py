@@ -244,3 +244,16 @@ def test_fields_from_a_recipe():
     assert made == Preparation(average=("subject",), clip=(-3.0, 3.0), keep={"roi": "V1"})
     with pytest.raises(RecipeError, match="zscore = 'run' does not fit"):
         make(Preparation, {"zscore": "run"}, "responses")
+
+
+def test_averages_refuse_subjects_who_saw_some_of_the_same():
+    blocks = {"s1": block("s1"), "s2": block("s2", rows=4)}
+    with pytest.raises(RecipeError, match="all saw the same rows"):
+        Preparation(average=("subject",))(blocks)
+
+
+def test_single_repeats_have_no_ceiling_of_their_mean():
+    values = np.random.default_rng(0).standard_normal((5, 2, 3))
+    given = label_responses(values, list("abcde"), target_labels={"ceiling": [0.8, 0.9]})
+    assert "ceiling" in Preparation()({"s": given})["s"].coords
+    assert "ceiling" not in Preparation(repeats="keep")({"s": given})["s"].coords

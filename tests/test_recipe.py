@@ -90,7 +90,7 @@ def test_overrides():
             "member.ridge.encoder.folds=7",
             "member.ridge.steps.zscore.active=0.5",
             "title=a = b",
-            "scores=[]",
+            'scores=["r2"]',
         ],
     )
     assert found.dataset["path"] == "data/mine"
@@ -100,7 +100,7 @@ def test_overrides():
     assert found.named("ridge").encoder["folds"] == 7
     assert found.named("ridge").steps == ({"use": "zscore", "active": 0.5},)
     assert found.title == "a = b"
-    assert found.scores == ()
+    assert found.scores == ("r2",)
 
 
 def test_an_override_of_a_short_form_opens_it():

@@ -107,7 +107,7 @@ def test_an_edited_file_has_another_key_wherever_it_lies(tmp_path):
 def test_a_broken_file_leaves_nothing_behind(tmp_path):
     (tmp_path / "bad.py").write_text("raise RuntimeError('at import')")
     before = set(sys.modules)
-    with pytest.raises(RuntimeError, match="at import"):
+    with pytest.raises(RecipeError, match=r"bad\.py does not import \(RuntimeError: at import"):
         find("encoder", "./bad.py:X", tmp_path)
     assert set(sys.modules) == before
 

@@ -27,7 +27,7 @@ from striate.data import (
 )
 from striate.data.responses import IDENTITY, ROI, identities
 from striate.errors import DataError, RecipeError, some, unknown
-from striate.scores import split_half
+from striate.scores import means_ceiling, split_half
 
 Blocks = Mapping[str, Responses]
 
@@ -119,13 +119,22 @@ class Preparation:
                 known = [ROI + n for n in wanted if ROI + n in table]
                 kept &= table[known].any(axis=1).to_numpy(bool)
             elif label == "ceiling" and label in table:
-                kept &= table["ceiling"].to_numpy(float) > float(self.keep[label])
+                kept &= table["ceiling"].to_numpy(float) > _number(self.keep[label])
             elif label in table:
                 kept &= table[label].astype(str).isin(wanted).to_numpy()
             elif label != "subject":
                 plain = {str(c) for c in table if not str(c).startswith(ROI)}
                 raise RecipeError(unknown("target label", label, plain | {"roi", "subject"}))
         return block if kept.all() else block.isel(target=np.flatnonzero(kept))
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(
+            f"responses.keep.ceiling = {value!r} is no number, such as 0.1"
+        ) from error
 
 
 def _listed(value: Any) -> list[str]:
@@ -146,10 +155,15 @@ def _repeats(block: Responses, how: str) -> Responses:
             table = rows[there].copy()
             table.index = pd.Index([f"{r}#{k}" for r in table.index], name="row", dtype=object)
             tables.append(table)
+        # A ceiling of the mean over repeats is no ceiling of a single one.
+        targets = targets.drop(columns="ceiling", errors="ignore")
         return assemble(np.concatenate(pieces), pd.concat(tables), targets)
     if "ceiling" not in targets and values.shape[2] > 1:
-        shown = has_truth(block)
-        targets["ceiling"] = np.clip(np.nan_to_num(split_half(values[shown])), 0, 1)
+        shown = values[has_truth(block)]
+        least = (~np.isnan(shown)).sum(axis=2).min(initial=values.shape[2])
+        # Split halves leave out rows shown once; their means are noisier and are scored too.
+        ceiling = split_half(shown) if least > 1 else means_ceiling(shown)
+        targets["ceiling"] = np.clip(np.nan_to_num(ceiling), 0, 1)
     return assemble(_moments(values, axis=2)[0], rows, targets)
 
 
@@ -163,6 +177,17 @@ def _averaged(blocks: Blocks, labels: Sequence[str]) -> dict[str, Responses]:
     for subject, block in blocks.items():
         rows = block.row.values.tolist()
         pooled.setdefault((("" if "subject" in labels else subject), *rows), []).append(block)
+    if "subject" in labels:
+        sets = [
+            set().union(*(b.row.values[has_truth(b)].tolist() for b in same))
+            for same in pooled.values()
+        ]
+        if sum(map(len, sets)) > len(set().union(*sets)):
+            raise RecipeError(
+                'responses.average = "subject" needs subjects who all saw the same rows of an image'
+                " set, but some rows were measured in some of them only; leave these subjects or"
+                " rows out"
+            )
     done = {}
     for k, (key, same) in enumerate(pooled.items()):
         values = np.concatenate([b.values for b in same], axis=1)

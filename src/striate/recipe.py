@@ -87,7 +87,7 @@ class Recipe(_Checked):
     responses: Table = {}
     features: dict[str, Table] = {}
     member: tuple[Member, ...] = Field(min_length=1)
-    scores: tuple[str, ...] = ("pearson", "spearman", "r2", "mse")
+    scores: tuple[str, ...] = Field(default=("pearson", "spearman", "r2", "mse"), min_length=1)
     near_duplicates: Literal["measure", "warn", "group", "ignore"] = "measure"
     expect: dict[str, Table] = {}
     base: Path | None = Field(default=None, exclude=True)
@@ -174,6 +174,8 @@ def parse(table: Mapping[str, Any], base: Path | None = None, where: str = "reci
     except ValidationError as error:
         raise RecipeError(f"{where}: {_explain(error, table)}") from error
     names = [m.name for m in recipe.member]
+    if len(set(recipe.scores)) < len(recipe.scores):
+        raise RecipeError(f"{where}: scores = {list(recipe.scores)} names one twice")
     twice = sorted({n for n in names if names.count(n) > 1} | set(names) & set(recipe.features))
     if twice:
         raise RecipeError(f"{where}: names must differ, but {some(twice)} stands twice")

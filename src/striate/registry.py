@@ -256,9 +256,12 @@ def _from_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except Exception as error:
         del sys.modules[name]
-        raise
+        raise RecipeError(
+            f"{path} does not import ({type(error).__name__}: {error}); correct it, or put what it"
+            " imports on PYTHONPATH"
+        ) from error
     return module
 
 

@@ -227,6 +227,11 @@ class Fixed:
         ]
 
 
+def kept_apart(call: Call, units: pd.Series) -> Call:
+    """The call without training stimuli that share a unit with one of its test stimuli."""
+    return _clean(call.name, call.train, call.test, units)
+
+
 def _clean(name: str, train: Iterable[str], test: Sequence[str], units: pd.Series) -> Call:
     held = {units[i] for i in test}
     return Call(name, tuple(i for i in train if units[i] not in held), tuple(test))

@@ -107,7 +107,7 @@ def test_every_number_of_the_regions_stands_in_the_table(ridge, page):
 def answer(report, region):
     table = report.scores
     table = table[(table["member"] == "best") & (table["score"] == "pearson")]
-    return table[[region in r.split("+") for r in table["roi"]]]
+    return table[[region in r.split(";") for r in table["roi"]]]
 
 
 def test_headline_members_subjects_expectation_and_leak_are_told(ridge, page):

@@ -109,7 +109,7 @@ def test_tasks_on_dask_give_the_same_numbers(bench, monkeypatch, action):
     with told:
         here = bench.run(recipe)
     options = {"n_workers": 1, "threads_per_worker": 3, "processes": False}
-    with distributed.LocalCluster(**options, dashboard_address=None) as cluster, told:
+    with distributed.LocalCluster(**options, dashboard_address=":0") as cluster, told:
         machine = Machine(
             store=bench.root / "other",
             threads=1,

@@ -215,3 +215,22 @@ def test_real_v4_repeats_have_their_known_reliability(real_data):
     full = scores.split_half(repeats, splits=20)
     assert 0.71 < np.median(full) < 0.77
     assert np.isfinite(full).all() and (full < 1).all()
+
+
+def test_means_ceiling_of_unequal_repeats_is_that_of_the_means():
+    """Most rows shown once: split halves see only the others, and promise too much."""
+    rng = np.random.default_rng(0)
+    signal, noise = rng.standard_normal((3000, 4, 1)), 2.0
+    repeats = signal + noise * rng.standard_normal((3000, 4, 10))
+    repeats[300:, :, 1:] = np.nan
+    count = np.where(np.arange(3000) < 300, 10, 1)
+    known = 1 / (1 + noise**2 * np.mean(1 / count))
+    assert np.abs(scores.means_ceiling(repeats) - known).max() < 0.05
+    assert scores.split_half(repeats).min() > known + 0.3
+
+
+def test_means_ceiling_agrees_with_split_halves_where_repeats_are_equal():
+    rng = np.random.default_rng(1)
+    repeats = rng.standard_normal((2000, 3, 1)) + rng.standard_normal((2000, 3, 4))
+    np.testing.assert_allclose(scores.means_ceiling(repeats), scores.split_half(repeats), atol=0.02)
+    np.testing.assert_allclose(scores.means_ceiling(repeats), 0.8, atol=0.03)

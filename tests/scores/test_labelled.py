@@ -70,7 +70,7 @@ def test_a_table_has_every_score_of_every_target_by_label(truth, predicted):
         assert line.rows == len(y)
         assert not line.flat
     one = table[(table.score == "pearson") & (table.subject == "s1")].set_index("target")
-    assert one["roi"].to_dict() == {"s1.v0": "V1", "s1.v1": "V1+V4", "s1.v2": "V4"}
+    assert one["roi"].to_dict() == {"s1.v0": "V1", "s1.v1": "V1;V4", "s1.v2": "V4"}
     assert one["hemisphere"].tolist() == ["l", "l", "r"]
     value = one["value"].to_numpy()
     ceiling = np.array([0.5, 0.8, 0.0])

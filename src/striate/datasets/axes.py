@@ -68,7 +68,7 @@ class Arranged:
             absent = [t for t in own if t not in table.index]
             if not absent:
                 return table.loc[list(own)]
-            if len(absent) < len(own):
+            if len(absent) < len(own) or table.index.name == "target":
                 raise DataError(f"{table_file} has no line for target {some(absent)} of {file}")
         if len(table) != len(own):
             raise DataError(

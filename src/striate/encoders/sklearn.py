@@ -27,7 +27,7 @@ class Regressor(Encoder):
     estimator
         ``module:Class``, such as ``sklearn.linear_model:Lasso``.
     options
-        Its parameters.
+        Its parameters; a ``random_state`` that is not given is 0.
     each
         Fit one estimator per target; needed where the estimator takes a single target.
 
@@ -48,11 +48,15 @@ class Regressor(Encoder):
     def _new(self) -> Any:
         cls = find("encoder", self.estimator)
         try:
-            return cls(**self.options)
+            estimator = cls(**self.options)
         except TypeError as error:
             raise RecipeError(
                 f"{self.estimator} does not take {dict(self.options)}: {error}"
             ) from error
+        # Unseeded, the same recipe would give other numbers on every run.
+        if estimator.get_params(deep=False).get("random_state", 0) is None:
+            estimator.set_params(random_state=0)
+        return estimator
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Regressor:
         """A copy with fitted estimators.

@@ -24,8 +24,8 @@ def regions_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
     """Region → which lines of a score table belong to it; a target may be in several."""
     joined = table["roi"].fillna("").astype(str)
     code, unique = pd.factorize(joined)
-    parts = [set(u.split("+")) for u in unique]
-    names = dict.fromkeys(r for u in unique for r in u.split("+") if r)
+    parts = [set(u.split(";")) for u in unique]
+    names = dict.fromkeys(r for u in unique for r in u.split(";") if r)
     return {n: np.array([n in p for p in parts], dtype=bool)[code] for n in names}
 
 

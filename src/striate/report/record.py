@@ -56,6 +56,8 @@ class Report:
             text += f" [{low_high[0]:.4g}, {low_high[1]:.4g}]" if low_high else ""
             if "normalised" in entry:
                 text += f", {100 * entry['normalised']['median']:.1f} % of the ceiling"
+            if entry.get("not_predicted"):
+                text += f", {entry['not_predicted']} targets not predicted"
             regions = entry.get("by_roi", {})
             parts = [
                 f"{roi} {v['median'] if isinstance(v, Mapping) else v:.4g}"

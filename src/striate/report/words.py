@@ -82,14 +82,28 @@ def duration(seconds: Any) -> str:
 def verdict(report: Report) -> list[str]:
     """What was predicted from what, how well, against which ceiling, and whether to believe it."""
     told = [_what(report), _how_well(report), _above_chance(report)]
-    told += [_official(report), _against_members(report), *_leaks(report)]
+    told += [_official(report), _against_members(report), _not_predicted(report), *_leaks(report)]
     return [t for t in told if t]
+
+
+def _not_predicted(report: Report) -> str:
+    """Targets without a prediction are in no score, so their number is said."""
+    entry = report.summary["scores"].get(report.summary["headline"], {})
+    missing = entry.get("not_predicted", 0)
+    if not missing:
+        return ""
+    return (
+        f"Beware: {count(missing, 'measured target')} of"
+        f" {missing + entry.get('targets', 0) + entry.get('left_out', 0):,} got no prediction and"
+        " no score."
+    )
 
 
 def _what(report: Report) -> str:
     summary = report.summary
     split = summary.get("split", {})
-    people = len(report.truth) or len(split.get("subjects", {}))
+    scored = summary["scores"].get(summary["headline"], {}).get("by_subject", {})
+    people = len(scored) or len(report.truth) or len(split.get("subjects", {}))
     paired = any("stimulus_2" in b.coords for b in report.truth.values())
     brain = "dissimilarities between stimuli in" if paired else "responses of"
     targets = summary["scores"].get(summary["headline"], {}).get("targets", 0)

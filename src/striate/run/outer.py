@@ -25,6 +25,7 @@ from striate.run.plan import Plan, Task, in_order
 from striate.run.resolve import resolved
 from striate.run.work import Remote, Work, execute_remotely
 from striate.scores import score_table
+from striate.scores.correlation import FEWEST_ROWS
 from striate.splits import Call, duplicates
 
 Blocks = dict[str, Responses]
@@ -63,6 +64,12 @@ def run_recipe(
             raise DataError(
                 "none of the rows that the split predicts was measured, so nothing can be scored;"
                 ' choose a split of the training stimuli, such as split = { use = "kfold" }'
+            )
+        most = max(has_truth(b).sum() for b in truth.values())
+        if most < FEWEST_ROWS:
+            raise DataError(
+                f"the split predicts {most} measured rows, but a score needs {FEWEST_ROWS}: hold"
+                " out more stimuli"
             )
         wanted = plan.wanted()
         work = Work(plan)
@@ -118,6 +125,11 @@ def _scored(
     for member, blocks in predicted.items():
         table = score_table(truth, blocks, names, member, DRAWS if member == answer else 0)
         scores[member] = headline(table, names) | dict(plan.dataset.official_score(truth, blocks))
+        scored = table[table["score"] == names[0]]
+        for name in names:
+            scores[member][name]["not_predicted"] = int(
+                sum(b.shape[1] for b in truth.values()) - len(scored)
+            )
         p = rdm_permutation(truth, blocks) if member == answer else {}
         if p:
             scores[member][names[0]]["permutation_p"] = p
@@ -140,7 +152,11 @@ def execute(work: Work, wanted: Sequence[Task]) -> None:
             if not machine.scheduler:
                 yield from map(work.execute, todo)
                 continue
-            jobs = [Remote(recipe, work.plan.pairs, machine, t.key, t.rows_key) for t in todo]
+            plan = work.plan
+            jobs = [
+                Remote(recipe, plan.pairs, plan.same_folds, machine, t.key, t.rows_key)
+                for t in todo
+            ]
             for key, seconds in machine.map(execute_remotely, jobs):
                 work.seconds[key] = seconds
                 yield None
@@ -172,7 +188,8 @@ def _measure(
     """Fit the answer again with near-duplicates kept together, and tell the difference."""
     if not leakage.to_measure:
         return leakage
-    plan.regroup([(a, b) for a, b, _ in leakage.pairs])
+    # The same folds, so that the difference is the leak and not other folds.
+    plan.regroup([(a, b) for a, b, _ in leakage.pairs], same_folds=True)
     answer, score = plan.recipe.member[-1], plan.recipe.scores[0]
     calls = plan.outer()
     execute(work, [t for c in calls for t in plan.tasks(answer, c.train, c.test)])

@@ -31,7 +31,7 @@ from striate.registry import build, identity, key_of, make
 from striate.run.groups import Group, Job, jobs_of
 from striate.run.rows import Ids, Rows, named, with_rows, with_units
 from striate.scores import SCORES
-from striate.splits import Call, folds_of, joined, leak_units
+from striate.splits import Call, folds_of, joined, kept_apart, leak_units
 from striate.store import open_store, stored_spaces
 
 Predictions = dict[str, Responses]
@@ -123,23 +123,33 @@ class Plan:
         self._blocks = blocks
         self.regroup(())
 
-    def regroup(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Never part the stimuli of these pairs from now on, beside those of one leak unit."""
-        self.pairs = tuple(pairs)
+    def regroup(self, pairs: Sequence[tuple[str, str]], same_folds: bool = False) -> None:
+        """Never part the stimuli of these pairs from now on, beside those of one leak unit.
+
+        With `same_folds` the test sides stay as they are without the pairs: what forms a pair with
+        a test stimulus leaves the training side.
+        """
+        self.pairs, self.same_folds = tuple(pairs), same_folds
         # New images are never scored, so their copies may be trained on.
         known = self.stimuli.select(
             sorted(set(self.stimuli.ids) - set(self.extra), key=natural_key)
         )
-        units = joined(leak_units(known), pairs)
+        # What a split keeps together in its folds stays together in the folds inside of them.
+        further = getattr(self.split, "group", "group")
+        columns = ("group", "digest", *({further} & set(known.table) - {"group"}))
+        units = joined(leak_units(known, columns), pairs)
         self.units = pd.concat([units, pd.Series({i: i for i in self.extra}, dtype=object)])
         self.responses = {s: with_units(b, self.units) for s, b in self._blocks.items()}
         self._planned: dict[tuple[str, str, str], tuple[Task, ...]] = {}
         self._ids_keys: dict[Ids, str] = {}
         self._rows_keys: dict[tuple[str, str], str] = {}
         self.kept: set[str] = set()
+        given = leak_units(known, columns) if same_folds else units
         self._calls: list[Call] = self.split.calls(
-            known.with_column("group", [units[i] for i in known.ids])
+            known.with_column("group", [given[i] for i in known.ids])
         )
+        if same_folds:
+            self._calls = [kept_apart(c, units) for c in self._calls]
 
     def calls(self) -> list[Call]:
         """All calls of the split."""

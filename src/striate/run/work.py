@@ -270,9 +270,9 @@ def _state(steps: Iterable[Any], encoder: Any) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _work_of(recipe: str, pairs: tuple[tuple[str, str], ...]) -> Work:
+def _work_of(recipe: str, pairs: tuple[tuple[str, str], ...], same_folds: bool) -> Work:
     plan = Plan(parse(tomllib.loads(recipe)))
-    plan.regroup(pairs)
+    plan.regroup(pairs, same_folds)
     plan.wanted()
     return Work(plan)
 
@@ -289,6 +289,7 @@ class Remote:
 
     recipe: str
     pairs: tuple[tuple[str, str], ...]
+    same_folds: bool
     machine: Machine
     key: str
     rows_key: str
@@ -298,5 +299,5 @@ def execute_remotely(job: Remote) -> tuple[str, float]:
     """Do one task; returns its key and its seconds."""
     with using(job.machine):
         with _PLANNING:
-            work = _work_of(job.recipe, job.pairs)
+            work = _work_of(job.recipe, job.pairs, job.same_folds)
         return job.key, work.execute(work.plan.find(job.key, job.rows_key))

@@ -13,6 +13,7 @@ from striate.scores.algonauts import (
 from striate.scores.ceilings import (
     algonauts2019_ceiling,
     explainable_variance,
+    means_ceiling,
     ncsnr,
     nsd_noise_ceiling,
     rdm_ceiling,
@@ -71,6 +72,7 @@ __all__ = [
     "flat",
     "interval",
     "matched",
+    "means_ceiling",
     "membership_of",
     "mse",
     "ncsnr",

@@ -83,6 +83,32 @@ def split_half(
     return result
 
 
+def means_ceiling(repeats: Real[np.ndarray, "row target repeat"]) -> Float[np.ndarray, " target"]:
+    """Explainable fraction of the variance of row means when rows have different repeats.
+
+    1 - mean over rows of (s² / repeats of the row) / variance of the row means, with s² the
+    variance of one repeat, pooled over rows with two or more (one-way analysis of variance). Rows
+    without repeats are left out; NaN where no row has two, or fewer than three rows have any.
+
+    >>> signal = np.arange(4.0)[:, None, None] * np.ones((4, 1, 6))
+    >>> means_ceiling(signal)
+    array([1.])
+    """
+    values = repeats.astype(np.float64)
+    count = (~np.isnan(values)).sum(axis=2)
+    mean = np.nansum(values, axis=2) / np.maximum(count, 1)
+    within = np.nansum((values - mean[:, :, None]) ** 2, axis=(0, 2))
+    freedom = np.maximum(count - 1, 0).sum(axis=0)
+    known = count > 0
+    rows = known.sum(axis=0)
+    centre = np.where(known, mean, 0).sum(axis=0) / np.maximum(rows, 1)
+    spread = np.where(known, (mean - centre) ** 2, 0).sum(axis=0) / np.maximum(rows - 1, 1)
+    error = within / np.maximum(freedom, 1)
+    noise = error * np.where(known, 1 / np.maximum(count, 1), 0).sum(axis=0) / np.maximum(rows, 1)
+    usable = (freedom > 0) & (rows >= 3) & (spread > 0)
+    return np.where(usable, 1 - noise / np.where(spread > 0, spread, 1), np.nan)
+
+
 def ncsnr(repeats: Real[np.ndarray, "row target repeat"]) -> Float[np.ndarray, " target"]:
     """Noise-ceiling signal-to-noise ratio: σ_signal / σ_noise of one repeat (Allen et al., 2022).
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from striate.data import Responses, align, membership, row_table, slots, target_table
 from striate.errors import DataError, StriateError, unknown
-from striate.scores.correlation import SCORES, average, flat, normalise
+from striate.scores.correlation import SCORES, average, flat, normalise, rows_used
 from striate.scores.resampling import bootstrap
 from striate.scores.significance import fdr, permutation_p
 
@@ -70,7 +70,7 @@ def score_table(
 ) -> pd.DataFrame:
     """Every score of every target, with its ceiling and the score divided by it.
 
-    Columns: member, subject, roi (joined by ``+``), target, hemisphere and time where known, score,
+    Columns: member, subject, roi (joined by ``;``), target, hemisphere and time where known, score,
     value, ceiling (explainable fraction of variance), normalised, flat (truth or prediction without
     variance, whose correlation is 0), rows; with `draws` also p and q of the Pearson correlation
     (permutations of leak units, false discovery rate over all targets of the member).
@@ -81,7 +81,7 @@ def score_table(
     tables = []
     for part in matched(truth, predicted, member):
         rois = np.array(
-            ["+".join(part.regions.columns[r]) for r in part.regions.to_numpy(bool)], dtype=object
+            [";".join(part.regions.columns[r]) for r in part.regions.to_numpy(bool)], dtype=object
         )
         base: dict[str, Any] = {
             "member": member,
@@ -98,7 +98,7 @@ def score_table(
         still = flat(part.truth, part.predicted)
         p = np.full(len(ceiling), np.nan)
         if draws and part.stimuli.shape[1] == 1:
-            p = permutation_p(part.truth, part.predicted, draws, _groups(part))
+            p = _p(part, draws)
         for name in names:
             value = SCORES[name](part.truth, part.predicted)
             over = np.full(len(value), np.nan)
@@ -110,7 +110,7 @@ def score_table(
                 "ceiling": ceiling,
                 "normalised": over,
             }
-            more |= {"flat": still, "rows": len(part.truth), "p": p}
+            more |= {"flat": still, "rows": rows_used(part.truth), "p": p}
             tables.append(pd.DataFrame(base | more))
     if not tables:
         raise DataError(f"member {member!r} predicted none of the measured targets")
@@ -137,9 +137,9 @@ def summarise(table: pd.DataFrame, value: str = "value") -> dict[str, Any]:
         }
 
     found = middle(table)
-    regions = list(dict.fromkeys(r for joined in table["roi"].unique() for r in joined.split("+")))
+    regions = list(dict.fromkeys(r for joined in table["roi"].unique() for r in joined.split(";")))
     inside = {
-        r: table["roi"].str.split("+", regex=False).map(lambda x, r=r: r in x) for r in regions
+        r: table["roi"].str.split(";", regex=False).map(lambda x, r=r: r in x) for r in regions
     }
     found["by_roi"] = {r: middle(table[mask]) for r, mask in inside.items() if r}
     found["by_subject"] = {s: middle(part) for s, part in table.groupby("subject", sort=False)}
@@ -201,10 +201,20 @@ def _pairs(stimuli: np.ndarray) -> Int[np.ndarray, "row 2"]:
     return np.asarray(place.reshape(stimuli.shape), dtype=np.int64)
 
 
+def _p(part: Scored, draws: int) -> Float[np.ndarray, " target"]:
+    """Permutation p of every target; NaN where no two leak units can trade places."""
+    groups = _groups(part)
+    if groups is not None:
+        sizes = pd.Series(groups).value_counts()
+        # Only units of one size trade places.
+        if sizes.value_counts().max() < 2:
+            return np.full(part.truth.shape[1], np.nan)
+    return permutation_p(part.truth, part.predicted, draws, groups)
+
+
 def _groups(part: Scored) -> np.ndarray | None:
-    """Leak units of the rows, when their sizes allow whole units to be exchanged."""
+    """Leak units of the rows, where any has more than one row: units trade places whole."""
     if "unit" not in part.rows:
         return None
     units = part.rows["unit"].to_numpy(str)
-    sizes = set(pd.Series(units).value_counts())
-    return units if len(sizes) == 1 and sizes != {1} else None
+    return units if len(set(units)) < len(units) else None
