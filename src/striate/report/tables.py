@@ -299,7 +299,12 @@ def _duplicates(found: Summary, stimuli: int) -> list[str]:
         got = [number(worth.get(k)) for k in ("as split", "grouped", "leakage")]
         parts.append(
             table(
-                ["score", "as split", "pairs kept together", "worth of the leak"],
+                [
+                    "score",
+                    "as split",
+                    "partners of test stimuli not trained on",
+                    "worth of the leak",
+                ],
                 [["median", *got]],
             )
         )

@@ -234,7 +234,7 @@ def _leaks(report: Report) -> list[str]:
         worth = found.get("leakage")
         if worth:
             text += (
-                f"; kept together, the score goes from {number(worth.get('as split'))} to"
+                f"; with those of its test stimuli out of every training set, the score goes from {number(worth.get('as split'))} to"
                 f" {number(worth.get('grouped'))}"
             )
         told.append(text + ".")
