@@ -234,8 +234,8 @@ def _leaks(report: Report) -> list[str]:
         worth = found.get("leakage")
         if worth:
             text += (
-                f"; with those of its test stimuli out of every training set, the score goes from {number(worth.get('as split'))} to"
-                f" {number(worth.get('grouped'))}"
+                "; with the partners of test stimuli out of the training sets, the score goes from"
+                f" {number(worth.get('as split'))} to {number(worth.get('grouped'))}"
             )
         told.append(text + ".")
     elif found.get("looked_for_near") and action == "group" and found.get("near"):
