@@ -26,7 +26,8 @@ class LeakageWarning(UserWarning):
 class Leakage:
     """Near-duplicate pairs, those that a split parts, and what they were worth.
 
-    `worth` has the headline as split, with the pairs grouped, and their difference.
+    `worth` has the headline as split, in the same folds without the partners of their test stimuli
+    in training, and the difference, to which the smaller training sets add.
     """
 
     pairs: tuple[Pair, ...] = ()
@@ -37,11 +38,11 @@ class Leakage:
 
     @property
     def to_measure(self) -> bool:
-        """Whether the answer should be fitted again with these pairs kept together."""
+        """Whether the answer should be fitted again without these pairs across the folds."""
         return bool(self.crossing) and self.action == "measure"
 
     def with_worth(self, split: float, grouped: float) -> Leakage:
-        """The same with the headline under both splits."""
+        """The same with the headline with and without the pairs across the folds."""
         worth = {"as split": split, "grouped": grouped, "leakage": split - grouped}
         return replace(self, worth=worth)
 

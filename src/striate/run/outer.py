@@ -185,7 +185,7 @@ class Pooled(Mapping[str, Blocks]):
 def _measure(
     plan: Plan, work: Work, leakage: Leakage, truth: Mapping[str, Responses], split: float
 ) -> Leakage:
-    """Fit the answer again with near-duplicates kept together, and tell the difference."""
+    """Fit the answer again without partners of test stimuli, and tell the difference."""
     if not leakage.to_measure:
         return leakage
     # The same folds, so that the difference is the leak and not other folds.
