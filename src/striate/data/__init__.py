@@ -20,12 +20,13 @@ from striate.data.responses import (
     target_table,
     target_tables,
 )
-from striate.data.stimuli import Stimuli, natural_key
+from striate.data.stimuli import Shown, Stimuli, natural_key
 
 __all__ = [
     "ArraySpace",
     "Features",
     "Responses",
+    "Shown",
     "Space",
     "Stimuli",
     "align",

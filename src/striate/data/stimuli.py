@@ -26,6 +26,30 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     return ranks, str(name)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """One stimulus as an extractor sees it: the whole of a file, or a piece of it.
+
+    Parameters
+    ----------
+    id
+        The stimulus.
+    file
+        Path, or ``archive.zip::member``; empty when there is none.
+    onset, duration
+        Seconds, where the stimulus is a piece of a longer film or sound.
+    text
+        Words that were shown or said, where the stimuli have a label ``text``.
+
+    """
+
+    id: str
+    file: str
+    onset: float | None = None
+    duration: float | None = None
+    text: str | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Stimuli:
     """What was shown, one row per stimulus.
@@ -37,7 +61,8 @@ class Stimuli:
         of a zip archive is ``archive.zip::member``; empty when the file is missing), ``onset`` and
         ``duration`` (seconds, for a chunk of a longer file), ``digest`` (of the content),
         ``group`` (stimuli that must never be parted by a split), ``part`` (``train``, ``test``),
-        and any label of the dataset's own.
+        ``text`` (words shown or said), ``movie`` and ``index`` (place of a chunk in its film), and
+        any label of the dataset's own.
 
     Raises
     ------
@@ -86,6 +111,24 @@ class Stimuli:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def shown(self) -> list[Shown]:
+        """Every stimulus by itself, in the order of the table.
+
+        >>> Stimuli.from_files(["a.mp4"]).shown()
+        [Shown(id='a', file='a.mp4', onset=None, duration=None, text=None)]
+        """
+        table = self.table
+        timing = [
+            [None if v != v else float(v) for v in table[c].astype(float)]
+            if c in table
+            else [None] * len(table)
+            for c in ("onset", "duration")
+        ]
+        texts = [str(t) if t == t else "" for t in table["text"]] if "text" in table else None
+        told = texts if texts is not None else [None] * len(table)
+        files = table["file"].astype(str)
+        return [Shown(*line) for line in zip(self.ids, files, *timing, told, strict=True)]
 
     def select(self, ids: Iterable[str]) -> Stimuli:
         """The named stimuli, in the order asked for."""
