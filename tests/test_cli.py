@@ -101,6 +101,41 @@ def test_dry_run_does_nothing(place):
     assert sorted(p.name for p in (place / "runs").iterdir()) == before
 
 
+def test_dry_run_prints_the_script_that_asks_a_queue(place):
+    pytest.importorskip("dask_jobqueue")
+    (place / "queue.toml").write_text('queue = "gpu"\ncores = 4\nmemory = "8GB"\njobs = 2\n')
+    words = ("--dry-run", "--store", "store2", "--scheduler", "slurm:queue.toml")
+    done = striate("run", "pixels.toml", *words, folder=place)
+    assert done.returncode == 0, done.stderr
+    assert "#SBATCH -p gpu" in done.stdout and "tasks" in done.stdout
+    done = striate("run", "pixels.toml", *words[:-1], "slurm:nowhere.toml", folder=place)
+    assert done.returncode == 2 and "nowhere.toml cannot be read" in done.stderr
+
+
+def test_processes_leave_out_what_is_broken(place):
+    pytest.importorskip("distributed")
+    data = place / "holed" / "images"
+    data.mkdir(parents=True)
+    for file in (place / "data" / "images").iterdir():
+        whole = file.read_bytes()
+        (data / file.name).write_bytes(whole[: len(whole) // (2 if file.stem == "im5" else 1)])
+    np.save(data.parent / "responses.npy", np.load(place / "data" / "responses.npy"))
+    words = ["run", "pixels.toml", f"dataset.path={data.parent}", "--out", "holed/runs"]
+    words += ["--store", "holed/store", "--scheduler", "processes:2", "--batch", "0"]
+    done = striate(*words, folder=place)
+    assert done.returncode == 2
+    assert "im5.png" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    done = striate(*words, "on_error=skip", folder=place)
+    assert done.returncode == 0, done.stderr
+    assert "left out        im5 (1 in all, with 1 rows)" in done.stdout
+    (run,) = (place / "holed" / "runs").iterdir()
+    told = json.loads((run / "summary.json").read_text())["left_out"]
+    assert told["rows"] == {"subject": 1} and told["stimuli"][0]["file"].endswith("im5.png")
+    assert "im5.png" in (run / "report.html").read_text()
+    machine = json.loads((run / "machine.json").read_text())
+    assert machine["features"]["pixels"]["extracted"] == 23
+
+
 def test_list_names_what_there_is():
     done = striate("list").stdout
     for name in ("folder/ridge", "algonauts2019", "squeezenet", "ridge", "zscore", "kfold"):
@@ -112,6 +147,17 @@ def test_check_and_nodes(place):
     assert "24" in done.stdout and done.returncode == 0
     done = striate("nodes", "torchvision:squeezenet1_0", "--size", "64")
     assert "features.12" in done.stdout
+
+
+def test_look_draws_what_features_see_of_one_file(place):
+    image = place / "data" / "images" / "im3.png"
+    done = striate("look", image, "features.pixels.size=2", "--recipe", "pixels.toml", folder=place)
+    assert done.returncode == 0, done.stderr
+    assert "what pixels see" in done.stdout
+    with Image.open(place / "look.png") as drawn:
+        assert min(drawn.size) > 128
+    assert "sees_pixels.png" in {p.name for p in (newest(place) / "figures").iterdir()}
+    assert 'id="looks"' in (newest(place) / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -129,6 +175,9 @@ def test_check_and_nodes(place):
         (["show", "data"], "no run"),
         (["nodes", "squeezenet1_0"], "FAMILY:MODEL"),
         (["twin", "folder", "--out", "t", "--size", "huge"], "tiny or full"),
+        (["look", "nowhere.png", "--recipe", "pixels.toml"], "nowhere.png: there is no such file"),
+        (["look", "pixels.toml", "--recipe", "pixels.toml"], "none of the features has a picture"),
+        (["look", "x.png", "--out", "never/x.jpg"], "ends in .png"),
     ],
 )
 def test_mistakes_are_one_sentence_and_leave_nothing(place, words, told):

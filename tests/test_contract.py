@@ -6,14 +6,19 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from PIL import Image
+from scipy.io import wavfile
+from tests.media.made_films import film
+from tests.nets.libraries import tiny
 
 from striate import testing
 from striate.data import Stimuli
 from striate.interfaces import learned, with_learned
 from striate.machine import Machine, using
+from striate.nets.nodes import Nodes
 from striate.registry import build, find, identity, key_of, make, names, table_of
 from striate.store import load_tree, save_tree
 from striate.testing import (
@@ -30,7 +35,8 @@ from striate.testing import (
 HERE = "tests/test_contract.py"
 LASSO = {"estimator": "sklearn.linear_model:Lasso", "options": {"alpha": 0.1}}
 
-# For each registered name a line of a recipe; "case" says which made-up problem suits it.
+# For each registered name a line of a recipe; "case" says which made-up problem suits it, or what
+# an extractor is shown where that is not images.
 ENCODERS = {
     "best": {"case": members_case},
     "mean": {"case": members_case},
@@ -43,17 +49,45 @@ ENCODERS = {
     "stitch": {"case": members_case},
 }
 STEPS = {
+    "context": {},
+    "delays": {},
+    "hrf": {"tr": 2.0},
     "pca": {"components": 4},
     "power": {},
     "projection": {"components": 5},
     "window": {},
     "zscore": {},
 }
+TOWERS = {
+    "embed_dim": 8,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"width": 16, "heads": 2, "layers": 1},
+}
 EXTRACTORS = {
     "array": {"path": "{folder}/values.npy", "ids": "{folder}/ids.txt"},
+    "edges": {"size": 32, "sigmas": [1.0], "orientations": 4, "pool": "mean:4"},
+    "flow": {"case": "films", "size": 32, "frames": 3, "cells": 4, "grid": 2},
+    "frames": {"size": 16},
+    "function": {"call": "{folder}/mine.py:means", "size": 16},
     "gabor": {"size": 32, "frequencies": [2.0, 4.0]},
+    "hub": {"model": "{folder}/repository:small", "nodes": ["conv"], "weights": "none", "size": 16},
     "module": {"model": "{folder}/net.py:Net", "nodes": ["conv"], "size": 16},
+    "motion_energy": {
+        "case": "films",
+        "size": 32,
+        "frequencies": [4.0],
+        "directions": 4,
+        "speeds": [0.0, 2.0],
+        "window": 4,
+    },
+    "open_clip": {
+        "model": "ViT-B-32",
+        "nodes": ["embedding"],
+        "weights": "none",
+        "options": TOWERS,
+    },
     "pixels": {"size": 8},
+    "sound": {"case": "sounds", "rate": 8000, "length": 512, "hop": 256, "bands": 20},
     "timm": {"model": "resnet10t", "nodes": ["layer1"], "weights": "none", "size": 32},
     "torchvision": {
         "model": "squeezenet1_1",
@@ -62,7 +96,26 @@ EXTRACTORS = {
         "size": 64,
         "pool": "mean:2",
     },
+    "transformers": {
+        "model": "dinov2",
+        "nodes": ["output"],
+        "weights": "none",
+        "size": 28,
+        "options": tiny.OPTIONS["dinov2"],
+    },
+    "words": {"case": "texts"},
+    "zoo": {
+        "case": "films",
+        "model": "i3d_flow",
+        "nodes": ["Mixed_3b"],
+        "weights": "none",
+        "size": 32,
+        "frames": 3,
+        "pool": "mean:1",
+    },
 }
+OF_FILMS = ("edges", "frames", "function", "gabor", "pixels", "sound", "torchvision")
+"""Extractors of images or sound that are shown films, too."""
 DATASETS = {"algonauts2019": {}, "folder": {}}
 
 # One other value for every field whose type does not suggest one.
@@ -83,8 +136,39 @@ OTHERS = {
     "path": "{folder}/changed.npy",
     "ids": "{folder}/changed.txt",
     "column": "other",
+    "call": "{folder}/mine.py:named",
+    "delays": [1, 5],
+    "directions": 6,
+    "edge": "hold",
+    "frames": 5,
+    "given": "stimulus",
+    "high": 3000,
+    "precision": "bfloat16",
+    "reduce": "max",
+    "returns": ["other"],
+    "scale": "htk",
+    "seconds": 2.0,
+    "sigmas": [2.0],
+    "speeds": [0.0, 1.0],
+    "time": "max",
+    "tower": "text",
 }
 OTHERS_OF = {
+    ("edges", "kind"): "sobel",
+    ("flow", "method"): "raft_small",
+    ("flow", "options"): {"window": 3.0},
+    ("hub", "model"): "{folder}/repository:other",
+    ("open_clip", "model"): "ViT-B-16",
+    ("open_clip", "interpolation"): "bilinear",
+    ("open_clip", "options"): TOWERS | {"embed_dim": 16},
+    ("sound", "kind"): "mfcc",
+    ("transformers", "model"): "vit",
+    ("transformers", "interpolation"): "bilinear",
+    ("transformers", "options"): tiny.OPTIONS["dinov2"] | {"hidden_size": 24},
+    ("zoo", "model"): "i3d_rgb",
+    ("zoo", "flow"): "raft_small",
+    ("zoo", "flow_options"): {"window": 3.0},
+    ("zoo", "options"): {"num_classes": 7},
     ("gabor", "colour"): "rgb",
     ("pixels", "colour"): "grey",
     ("torchvision", "model"): "squeezenet1_0",
@@ -111,6 +195,30 @@ class Net(nn.Module):
 class Other(Net):
     pass
 """
+HUBCONF = """
+from torch import nn
+
+def small(width=4):
+    return Net(width)
+
+def other():
+    return Net(4)
+
+class Net(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3)
+
+    def forward(self, x):
+        return self.conv(x)
+"""
+MINE = """
+def means(frames, alpha=1.0):
+    return alpha * frames.mean((1, 2))
+
+def named(frames):
+    return {"other": frames.mean((1, 2))}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +237,37 @@ def folder(tmp_path_factory):
     (place / "ids.txt").write_text("\n".join(f"im{4 - k}" for k in range(5)))
     (place / "changed.txt").write_text("\n".join(f"im{k}" for k in range(5)))
     (place / "net.py").write_text(NET)
+    (place / "mine.py").write_text(MINE)
+    (place / "repository").mkdir()
+    (place / "repository" / "hubconf.py").write_text(HUBCONF)
+    texture = rng.integers(0, 256, (9, 20, 3), dtype=np.uint8)
+    texture = np.asarray(Image.fromarray(texture).resize((120, 48), Image.Resampling.BICUBIC))
+    noise = rng.uniform(-0.5, 0.5, 16000).astype(np.float32)
+    for k, frames in enumerate((6, 9, 12)):
+
+        def drift(at, step=k + 1):
+            return np.ascontiguousarray(texture[:, 50 - step * at : 98 - step * at])
+
+        sound = noise[: 4000 * k] if k else None
+        film(place / f"film{k}.mp4", frames, 12, (48, 48), picture=drift, sound=sound)
+        wavfile.write(place / f"sound{k}.wav", 16000, noise[4000 * k :])
     save_file({"conv.bias": torch.zeros(4)}, place / "other.safetensors")
     return place
 
 
 @pytest.fixture(scope="module")
 def stimuli(folder):
-    return Stimuli.from_files(sorted(folder.glob("*.png")))
+    return shown("images", folder)
+
+
+def shown(case, folder):
+    """Stimuli of a kind; images unless something else suits an extractor."""
+    if case == "texts":
+        texts = ["Well, don't", "", "three times", "a"]
+        table = {"text": texts, "duration": [1.0, 2.0, 0.5, 3.0]}
+        return Stimuli(pd.DataFrame(table, index=["a", "b", "c", "d"]))
+    pattern = {"films": "*.mp4", "sounds": "*.wav"}.get(case, "*.png")
+    return Stimuli.from_files(sorted(folder.glob(pattern)))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -190,8 +322,16 @@ def test_step(name, folder):
 
 
 @pytest.mark.parametrize("name", EXTRACTORS)
-def test_extractor(name, folder, stimuli):
-    check_extractor(build("extractor", line_of(name, EXTRACTORS[name], folder)), stimuli)
+def test_extractor(name, folder):
+    table = EXTRACTORS[name]
+    stimuli = shown(table.get("case", "images"), folder)
+    check_extractor(build("extractor", line_of(name, table, folder)), stimuli)
+
+
+@pytest.mark.parametrize("name", OF_FILMS)
+def test_extractor_of_films(name, folder):
+    table = EXTRACTORS[name] | ({} if name == "sound" else {"frames": 4})
+    check_extractor(build("extractor", line_of(name, table, folder)), shown("films", folder))
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -247,14 +387,15 @@ def changed(kind, name, component, field, folder):
     )
 
 
+SKIPPED = {"weights", "crop"}
+IDLE = {"transformers": {"tower", "seconds", "length"}, "zoo": {"seconds"}}
+
+
 def test_every_field_but_the_machines_is_part_of_the_key(folder):
     checked = 0
     for kind, name, component in instances(folder):
-        if kind == "extractor" and name in ("torchvision", "timm"):
-            # Their own tests turn every field; here those that need no other weights.
-            skipped = {"weights", "crop"}
-        else:
-            skipped = {"weights", "crop"} if name == "module" else set()
+        # The networks' own tests turn every field; here those that mean something to this one.
+        skipped = SKIPPED | IDLE.get(name, set()) if isinstance(component, Nodes) else set()
         before = key_of(identity(component))
         for field in dataclasses.fields(component):
             if not field.init or field.name in skipped:

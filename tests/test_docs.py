@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.media.made_films import film
 from typer.testing import CliRunner
 
 from striate import Machine, load_recipe, run_recipe
@@ -104,8 +105,7 @@ def test_code_of_the_readme_runs(tmp_path):
 
 
 def test_recipe_of_the_readme_runs(tmp_path):
-    (block,) = blocks("README.md", "toml")
-    table = tomllib.loads(block)
+    table = tomllib.loads(blocks("README.md", "toml")[0])
     Folder.twin(tmp_path / "my_study")
     table["dataset"] |= {"path": str(tmp_path / "my_study"), "response_file": "repeats"}
     machine = Machine(store=tmp_path / "store", quiet=True, threads=1)
@@ -115,11 +115,40 @@ def test_recipe_of_the_readme_runs(tmp_path):
     assert abs(regions["late"]["median"]) < 0.2  # luminance, which contrast does not see
 
 
+def test_film_recipe_of_the_readme_runs(tmp_path):
+    (tmp_path / "my_films" / "videos").mkdir(parents=True)
+    rng, lines, answers = np.random.default_rng(0), [], []
+    for movie in ("ep1", "ep2", "ep3", "ep4", "ep5"):
+        loud = rng.random(10)
+        noise = rng.standard_normal(10 * 16000).astype(np.float32)
+        sound = 0.2 * np.repeat(loud, 16000).astype(np.float32) * noise
+        film(
+            tmp_path / "my_films" / "videos" / f"{movie}.mp4", 40, 4, (64, 48), sound=sound,
+            picture=lambda k: np.full((48, 64, 3), 5 * k, dtype=np.uint8),
+        )  # fmt: skip
+        lines += [
+            {"id": f"{movie}_{k}", "file": f"{movie}.mp4", "movie": movie, "index": k, "onset": k}
+            for k in range(10)
+        ]
+        answers += [[0.0, 0.0], [0.0, 0.0], *np.stack([loud, -loud], axis=1)[:-2]]
+    shown = pd.DataFrame(lines).assign(duration=1, text="so they say")
+    shown.to_csv(tmp_path / "my_films" / "stimuli.csv", index=False)
+    noisy = np.array(answers) + 0.05 * rng.standard_normal((50, 2))
+    np.save(tmp_path / "my_films" / "responses.npy", noisy)
+    table = tomllib.loads(blocks("README.md", "toml")[1])
+    table["dataset"] |= {"path": str(tmp_path / "my_films")}
+    machine = Machine(store=tmp_path / "store", quiet=True, threads=1)
+    report = run_recipe(parse(table), tmp_path / "runs", machine)
+    assert report.summary["scores"]["pearson"]["median"] > 0.4  # how loud it was two chunks before
+    assert set(report.machine["features"]) == {"motion", "sound", "words"}
+
+
 @pytest.mark.parametrize(
     ("example", "shows"),
     [
         ("first_encoder.py", "% of the ceiling"),
         ("own_encoder.py", "neighbours"),
+        ("own_function.py", "layout"),
         ("rsa_2019.py", "known"),
     ],
 )

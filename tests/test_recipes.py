@@ -146,7 +146,10 @@ def test_the_right_rdm_reaches_the_known_score(rdm_twin, machine, tmp_path, moda
     assert members["first"]["algonauts2019"]["raw"][second] < 0.5 * raw[second]
 
 
-@pytest.mark.parametrize("name", [n for n in shipped() if n != "demo"])
+FILMS = "folder/films"  # its twin is of films: see tests/test_films.py
+
+
+@pytest.mark.parametrize("name", [n for n in shipped() if n not in ("demo", FILMS)])
 def test_every_recipe_runs_on_its_twin(name, folder_twin, rdm_twin, machine, tmp_path):
     """With an untrained network: complete predictions, finite scores, no score above the known."""
     place, known = rdm_twin if name.startswith("algonauts2019") else folder_twin
@@ -154,6 +157,9 @@ def test_every_recipe_runs_on_its_twin(name, folder_twin, rdm_twin, machine, tmp
     if name == "folder/best":
         small += ["split.folds=2", "features.small.size=32", "features.net.pool=mean:3"]
         small += ['member.place.sweep={ "steps.window.x" = [0.0, 0.5] }']
+    if name == "folder/layers":
+        small += ["split.folds=2", "features.net.pool=mean:3"]
+        small += ['member.layer.sweep={ features = [["gabor"], ["edges"], ["net.features.3"]] }']
     report = run_recipe(load_recipe(name, [f"dataset.path={place}", *small]), tmp_path, machine)
     headline = report.summary["scores"][report.summary["headline"]]
     assert headline["left_out"] == 0

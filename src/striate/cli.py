@@ -27,9 +27,12 @@ StoreFolder = Annotated[
     Path | None, typer.Option("--store", help="Folder of features and finished tasks.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Batch = Annotated[int, typer.Option(help="Stimuli per forward pass.")]
+Batch = Annotated[int, typer.Option(help="Stimuli per forward pass; 0: found by trying.")]
 Threads = Annotated[int, typer.Option(help="Threads of numerical libraries; 0: all.")]
-Scheduler = Annotated[str, typer.Option(help="Address of a Dask scheduler.")]
+Scheduler = Annotated[
+    str,
+    typer.Option(help="Who works: processes:N, slurm:FILE.toml or tcp://host:port of Dask."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 
 
@@ -77,6 +80,8 @@ def run(
     if dry_run:
         with using(machine):
             typer.echo(describe_plan(loaded))
+        if script := machine.job_script():
+            typer.echo(f"\n{script}")
         return
     report = run_recipe(loaded, out, machine, name)
     if quiet:
@@ -173,6 +178,34 @@ def nodes(
     table: dict[str, Any] = {"use": family, "model": name, "weights": "none", "nodes": ["*"]}
     for node, shape in describe(build("extractor", table | ({"size": size} if size else {}))):
         typer.echo(f"{node:40s} {' × '.join(map(str, shape))}")
+
+
+@app.command()
+def look(
+    file: Annotated[str, typer.Argument(help="An image, a film or a sound.")],
+    overrides: Overrides = None,
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="Whose features: a shipped recipe, or a .toml file.")
+    ] = "folder/films",
+    out: Annotated[Path, typer.Option("--out", help="A PNG file.")] = Path("look.png"),
+) -> None:
+    """Draw what the features of a recipe see of one file."""
+    from striate.errors import FileError, RecipeError
+    from striate.recipe import load_recipe
+    from striate.report.looks import composed
+    from striate.run import look as look_at
+
+    if out.suffix.lower() != ".png":
+        raise RecipeError(f"--out {out}: the picture is a PNG, so name a file that ends in .png")
+    found = look_at(load_recipe(recipe, overrides or []), file)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(composed(found))
+    except OSError as error:
+        raise FileError(f"{out} cannot be written: {error}") from error
+    for name, why in found.without.items():
+        typer.echo(f"{name:12s}no picture: {why}")
+    typer.echo(f"{out}: what {', '.join(k.name for k in found.seen)} see of {file}")
 
 
 @app.command()

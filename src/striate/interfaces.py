@@ -57,7 +57,23 @@ class Dataset(Protocol):
 
 @runtime_checkable
 class Extractor(Protocol):
-    """Stimuli → arrays, frozen and cached: sees no responses and learns nothing."""
+    """Stimuli → arrays, frozen and cached: sees no responses and learns nothing.
+
+    Further methods, and a field, count where there are any:
+
+    ``content(stimuli)``
+        A digest per stimulus of what its row is made of, such as its words, and empty where there
+        is nothing to make a row of. Not there: a row is made of the file, or a piece of it.
+    ``open_spaces(name, stimuli)``
+        All spaces of the table `name` (``<name>.<space>``, or just `name` for a space without a
+        name) as `striate.data.Space`, which read themselves: nothing is stored.
+    ``picture(stimuli)``
+        What it sees of the first stimulus, for people to look at: an array (row, column, 3) of 8
+        bits, or None.
+    ``dtype``
+        A field: floating values are stored as ``float32`` or ``float16``.
+
+    """
 
     def names(self) -> Sequence[str]:
         """Names of the spaces that one pass fills, such as node names."""
@@ -74,7 +90,12 @@ class Extractor(Protocol):
 
 @runtime_checkable
 class Step(Protocol):
-    """A transformation of features that is fitted on the stimuli of each fit."""
+    """A transformation of features that is fitted on the stimuli of each fit.
+
+    A step over time also has a method ``reach(ids, order)``: the stimuli whose features `transform`
+    reads for `ids`, by a `striate.data.Order`. It is then given features of these too (those of
+    `ids` by ``features.rows``), but is fitted on the training stimuli alone.
+    """
 
     def fit(self, features: Features) -> Step:
         """A copy that has seen the training stimuli in view."""

@@ -73,6 +73,8 @@ class Recipe(_Checked):
     near_duplicates
         What to do about near-duplicate images on both sides of a split: ``measure`` what they are
         worth, ``warn``, put them in one ``group``, or ``ignore`` them.
+    on_error
+        ``stop`` at a stimulus whose features cannot be computed, or ``skip`` it and its rows.
     expect
         Published numbers: name → value, tol, source.
 
@@ -89,6 +91,7 @@ class Recipe(_Checked):
     member: tuple[Member, ...] = Field(min_length=1)
     scores: tuple[str, ...] = Field(default=("pearson", "spearman", "r2", "mse"), min_length=1)
     near_duplicates: Literal["measure", "warn", "group", "ignore"] = "measure"
+    on_error: Literal["stop", "skip"] = "stop"
     expect: dict[str, Table] = {}
     base: Path | None = Field(default=None, exclude=True)
 
@@ -328,11 +331,9 @@ def _with(table: Mapping[str, Any], path: str, value: Any) -> Table:
         copy["steps"] = [_with(s, inner, value) if s["use"] == name else s for s in lines]
         return copy
     if not rest:
-        copy[head] = value
-        return copy
+        return copy | {head: value}
     inner = copy.get(head, {})
-    copy[head] = _with({"use": inner} if isinstance(inner, str) else inner, rest, value)
-    return copy
+    return copy | {head: _with({"use": inner} if isinstance(inner, str) else inner, rest, value)}
 
 
 def _renamed(pattern: str, name: str, fresh: str) -> str:

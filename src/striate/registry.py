@@ -37,8 +37,10 @@ def names(kind: str) -> dict[str, str]:
     return table
 
 
-def find(kind: str, name: str, base: Path | None = None) -> type:
+def find(kind: str, name: str, base: Path | None = None) -> Any:
     """The class behind a short name, ``package.module:Class`` or ``./file.py:Class``.
+
+    A `kind` without a table of short names, such as ``function``, is always named in full.
 
     Raises
     ------
@@ -46,9 +48,11 @@ def find(kind: str, name: str, base: Path | None = None) -> type:
         When there is no such name, module or class.
 
     """
-    where = name if ":" in name else names(kind).get(name, "")
+    table = names(kind) if kind in TABLES else {}
+    where = name if ":" in name else table.get(name, "")
     if not where:
-        valid = [*names(kind), "package.module:Class", "./file.py:Class"]
+        thing = "Class" if kind in TABLES else kind
+        valid = [*table, f"package.module:{thing}", f"./file.py:{thing}"]
         raise RecipeError(unknown(kind, name, valid))
     module_name, _, class_name = where.rpartition(":")
     if module_name.endswith(".py"):
@@ -62,9 +66,10 @@ def find(kind: str, name: str, base: Path | None = None) -> type:
                 " install it or correct the name"
             ) from error
     if not hasattr(module, class_name):
-        valid = [n for n, o in vars(module).items() if inspect.isclass(o)]
-        raise RecipeError(unknown(f"class in {module_name}", class_name, valid))
-    return getattr(module, class_name)  # type: ignore[no-any-return]
+        thing, fits = ("class", inspect.isclass) if kind in TABLES else (kind, callable)
+        valid = [n for n, o in vars(module).items() if fits(o)]
+        raise RecipeError(unknown(f"{thing} in {module_name}", class_name, valid))
+    return getattr(module, class_name)
 
 
 def build(kind: str, table: Mapping[str, Any] | str, base: Path | None = None) -> Any:
@@ -82,7 +87,7 @@ def build(kind: str, table: Mapping[str, Any] | str, base: Path | None = None) -
     name = line.pop("use", None)
     if not isinstance(name, str):
         raise RecipeError(f"{kind} {line} does not say which: add use = {_choices(kind)}")
-    cls = find(kind, name, base)
+    cls: type = find(kind, name, base)
     if kind == "encoder" and not dataclasses.is_dataclass(cls) and hasattr(cls, "get_params"):
         return build(kind, {"use": "sklearn", "estimator": name, "options": line}, base)
     if not dataclasses.is_dataclass(cls):
@@ -179,8 +184,8 @@ def identity(component: Any) -> dict[str, Any]:
     return origin(cls) | {"fields": fields}
 
 
-def origin(cls: type) -> dict[str, Any]:
-    """Which class it is: name, version, and the content of its file or the release it is from."""
+def origin(cls: Any) -> dict[str, Any]:
+    """Which class or function it is: name, version, and content of its file or its release."""
     return {
         "class": f"{cls.__module__}:{cls.__qualname__}",
         "version": getattr(cls, "version", 1),

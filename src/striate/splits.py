@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from striate.data import Stimuli, natural_key
+from striate.data import Stimuli, natural_key, places_of
 from striate.errors import DataError, some
 
 NAMES = {
@@ -41,8 +41,9 @@ class Split(Protocol):
 def leak_units(stimuli: Stimuli, columns: Sequence[str] = ("group", "digest")) -> pd.Series:
     """The unit of each stimulus: stimuli of one group or of one content are never parted.
 
-    Equal values in any of `columns` keep stimuli together, unless empty. Returns a Series,
-    stimulus id → id of the unit's first member.
+    Equal values in any of `columns` keep stimuli together, unless empty; the group of a chunk of a
+    movie is the movie, unless it has another. Returns a Series, stimulus id → id of the unit's
+    first member.
 
     >>> table = pd.DataFrame({"group": ["g", "g", "", ""], "digest": ["", "1", "1", "2"]},
     ...                      index=["a", "b", "c", "d"])
@@ -51,10 +52,12 @@ def leak_units(stimuli: Stimuli, columns: Sequence[str] = ("group", "digest")) -
     """
     ids = sorted(stimuli.ids, key=natural_key)
     table = stimuli.table.loc[ids]
+    movie = {i: m for i, (m, _) in places_of(stimuli).items()}
     pairs = []
     for column in columns:
         seen: dict[str, str] = {}
         for i, value in zip(ids, table[column].astype(str), strict=True):
+            value = value or (movie.get(i, "") if column == "group" else "")
             if value:
                 pairs.append((i, seen.setdefault(value, i)))
     return joined(pd.Series({i: i for i in stimuli.ids}, dtype=object), pairs)

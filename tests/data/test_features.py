@@ -1,10 +1,21 @@
 """Views of features: by id, in the order asked for, read when asked."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from striate.data import ArraySpace, Features, design, label_responses
-from striate.errors import DataError
+from striate.data import (
+    ArraySpace,
+    Features,
+    Order,
+    Stimuli,
+    design,
+    label_responses,
+    places_of,
+)
+from striate.errors import DataError, RecipeError
 
 IDS = ("a", "b", "c")
 X = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -93,3 +104,62 @@ def test_design_with_members_is_by_row_label():
         design(features, label_responses(np.zeros((1, 1)), ["c"]))
     with pytest.raises(DataError, match="given no features"):
         design(Features({}, IDS), rows)
+
+
+def table(**labels):
+    size = len(next(iter(labels.values())))
+    return Stimuli(pd.DataFrame(labels, index=[f"im{k}" for k in range(size)]))
+
+
+@pytest.mark.parametrize("kind", [str, int, float])
+def test_places_are_labels_where_there_are_any(kind):
+    made = table(movie=["a", "b", "a"], index=[kind(4), kind(0), kind(5)])
+    assert places_of(made) == {"im0": ("a", 4), "im1": ("b", 0), "im2": ("a", 5)}
+
+
+def test_places_are_parsed_from_ids_where_labels_lack():
+    ids = ["s01e01a#0007", "a#b#0012", "x#0001", "still#7", "still", "#0001", "y#12345"]
+    assert places_of(Stimuli(pd.DataFrame(index=ids))) == {
+        "s01e01a#0007": ("s01e01a", 7),
+        "a#b#0012": ("a#b", 12),
+        "x#0001": ("x", 1),
+        "y#12345": ("y", 12345),
+    }
+    frame = pd.DataFrame({"movie": ["m", "", None], "index": ["3", "3", np.nan]}, index=ids[:3])
+    assert places_of(Stimuli(frame)) == {
+        "s01e01a#0007": ("m", 3),
+        "a#b#0012": ("a#b", 12),
+        "x#0001": ("x", 1),
+    }
+
+
+@pytest.mark.parametrize("index", ["seven", "1.5", "inf"])
+def test_an_index_that_counts_nothing_is_told(index):
+    with pytest.raises(DataError, match=f"'im0' has index '{index}', but an index counts chunks"):
+        places_of(table(movie=["a"], index=[index]))
+
+
+def test_two_stimuli_that_are_one_chunk_are_told():
+    made = table(movie=["a", "a"], index=[1, 1])
+    with pytest.raises(DataError, match="'im0' and 'im1' are both chunk 1 of movie 'a'"):
+        Order.of(made)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.integers(0, 20), min_size=1), st.integers(-5, 25))
+def test_order_finds_chunks_and_holds_the_nearest_earlier_one(known, index):
+    order = Order({f"m#{k}": ("m", k) for k in known} | {"n#3": ("n", 3)})
+    assert order.span("m") == (min(known), max(known))
+    assert order.at("m", index) == (f"m#{index}" if index in known else None)
+    earlier = [k for k in known if k <= index]
+    assert order.at("m", index, hold=True) == f"m#{max(earlier) if earlier else min(known)}"
+    assert order.place("n#3") == ("n", 3)
+    with pytest.raises(RecipeError, match="stimulus 'q' has no place in a movie"):
+        order.place("q")
+
+
+def test_views_keep_the_order(features):
+    order = Order({"a": ("m", 0)})
+    assert len(features.order.places) == 0
+    view = Features(features.spaces, IDS, order=order).select(["net.x"]).rows(["a"])
+    assert view.order is order

@@ -8,7 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from media.made_films import film, tone
+from media.made_films import sound as make_sound
 from striate.data import digest, has_truth, roi_names, target_table
+from striate.datasets.check import summary
 from striate.datasets.folder import Folder
 from striate.errors import DataError, FileError, RecipeError, StriateError
 from striate.registry import build
@@ -211,7 +214,7 @@ def test_rows_labelled_without_images_or_table(tmp_path):
     (tmp_path / "responses.nc").unlink()
     np.save(tmp_path / "responses.npy", values())
     for method in (Folder(tmp_path).stimuli, Folder(tmp_path).responses):
-        with pytest.raises(FileError, match=r"no images in .* and no stimuli.csv"):
+        with pytest.raises(FileError, match=r"no images, films or sounds in .* and no stimuli.csv"):
             method()
 
 
@@ -341,7 +344,7 @@ def test_labels_of_targets(home):
         ({"file": [*(f"im{k}.png" for k in range(1, 12)), "gone.png"]}, "gone.png"),
         ({"note": range(12)}, "neither a column `file` nor"),
         ({"file": [f"im{k}" for k in range(1, 13)], "row": range(1, 13)}, "not from 1"),
-        ({"id": ["a", *(f"im{k}" for k in range(2, 13))]}, "no images in .*: a"),
+        ({"id": ["a", *(f"im{k}" for k in range(2, 13))]}, "no files in .*: a"),
         ({"file": [""] * 12}, "names no stimulus"),
         ({"file": ["im1.png"] * 12, "part": ["test", *["train"] * 11]}, "several values of 'part'"),
     ],
@@ -459,3 +462,61 @@ def test_altered_copies_in_v4_share_a_group(real_data):
     stimuli = Folder(place, axes=("target", "stimulus"), group="pairs:300").stimuli()
     units = leak_units(stimuli)
     assert len(set(units)) == 300 and units["image0301"] == "image0001"
+
+
+def clips(folder, names, frames=4):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        film(folder / name, frames)
+
+
+def test_films_and_sounds_beside_images(tmp_path):
+    images(tmp_path / "images", 2)
+    clips(tmp_path / "clips", ["c10.mp4", "c9.mkv", "both.mp4"])
+    (tmp_path / "sounds").mkdir()
+    make_sound(tmp_path / "sounds" / "both.wav", tone(0.2, 16000), 16000, "pcm_s16le")
+    np.save(tmp_path / "responses.npy", values(6))
+    found = Folder(tmp_path)
+    assert found.stimuli().ids == ("c9", "c10", "clips/both", "im1", "im2", "sounds/both")
+    assert found.responses()["subject"].shape == (6, 3)
+    lines = summary(found)
+    assert lines[0].startswith("6 stimuli: 2 images, 3 films, 1 sounds")
+    assert "film sizes and rates: 64 × 48 at 30 per s (3)" in lines
+    assert "rates of sounds: 16000 per s (1)" in lines
+    (tmp_path / "clips" / "both.mp4").write_bytes(b"damaged")
+    assert "1 unreadable" in summary(found)[0] and "both.mp4" in summary(found)[0]
+
+
+def test_a_film_and_a_sound_of_one_name_in_one_folder(tmp_path):
+    clips(tmp_path / "stimuli", ["a.mp4"])
+    make_sound(tmp_path / "stimuli" / "a.wav", tone(0.1, 16000), 16000, "pcm_s16le")
+    np.save(tmp_path / "responses.npy", values(2))
+    assert Folder(tmp_path).stimuli().ids == ("a.mp4", "a.wav")
+
+
+def test_pieces_of_a_movie_carry_their_texts(tmp_path):
+    clips(tmp_path / "videos", ["movie.mp4"], 60)
+    table = pd.DataFrame(
+        {
+            "id": [f"movie#{k}" for k in range(4)],
+            "file": "movie.mp4",
+            "onset": [0.0, 0.5, 1.0, 1.5],
+            "duration": 0.5,
+            "movie": "movie",
+            "index": range(4),
+            "text": ["so it", "", "began, they said", ""],
+        }
+    )
+    table.to_csv(tmp_path / "stimuli.csv", index=False)
+    np.save(tmp_path / "responses.npy", values(4))
+    stimuli = Folder(tmp_path, group="movie").stimuli()
+    assert [s.text for s in stimuli.shown()] == ["so it", "", "began, they said", ""]
+    assert [(s.onset, s.duration) for s in stimuli.shown()] == [(0.5 * k, 0.5) for k in range(4)]
+    assert stimuli.table["index"].tolist() == [0, 1, 2, 3]
+    assert leak_units(stimuli).nunique() == 1
+    block = Folder(tmp_path).responses()["subject"]
+    assert "text" not in block.coords and block.sizes["row"] == 4
+    twice = pd.concat([table, table.assign(text="other")])
+    twice.to_csv(tmp_path / "stimuli.csv", index=False)
+    with pytest.raises(DataError, match="several values of 'text'"):
+        Folder(tmp_path).stimuli()

@@ -40,8 +40,7 @@ def gathered(extractor, stimuli):
 def test_rows_of_an_npy_follow_ids(npy, stimuli, ids):
     array = Array(str(npy / "x.npy"), str(npy / ids))
     np.testing.assert_array_equal(gathered(array, stimuli)["values"], VALUES[[1, 2, 0]])
-    assert array.by_id
-    spaces = array.space("emb")
+    spaces = array.open_spaces("emb", Stimuli(pd.DataFrame(index=IDS)))
     features = Features(spaces, stimuli.ids)
     np.testing.assert_array_equal(features["emb.values"], VALUES[[1, 2, 0]])
 
@@ -80,10 +79,10 @@ def test_missing_and_repeated_ids(npy):
         gathered(array, Stimuli(pd.DataFrame(index=["a", "z"])))
     (npy / "ids.txt").write_text("a\na\nb\nc\n")
     with pytest.raises(DataError, match=r"ids\.txt: stimulus ids repeat: a"):
-        array.space("emb")
+        array.open_spaces("emb", Stimuli(pd.DataFrame(index=IDS)))
     (npy / "ids.txt").write_text("a\nb\n")
     with pytest.raises(DataError, match=r"shape \(4, 3\) for 2 stimulus ids"):
-        array.space("emb")
+        array.open_spaces("emb", Stimuli(pd.DataFrame(index=IDS)))
 
 
 def test_python_objects_and_text_are_refused(npy, stimuli):

@@ -55,6 +55,17 @@ def test_gabor_colours(stimuli):
     assert abs(row["red"][1:]).max() < 1e-6
 
 
+def test_gabor_opponent_colours(stimuli):
+    gabor = Gabor(64, frequencies=(8,), colour="opponent", nonlinearity="normalised")
+    found = gathered(gabor, stimuli)["f8"]
+    row = dict(zip(stimuli.ids, found, strict=True))
+    assert row["bars"].shape == (3, 8, 8, 8)
+    assert row["bars"][0, 0, 4, 4] > 0.3
+    assert abs(row["bars"][1:]).max() < 1e-6  # grey
+    assert row["red"][1, 0, 4, 4] > row["red"][2, 0, 4, 4] > 0.2  # red is more than half yellow
+    assert abs(row["grey"]).max() < 1e-6
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -64,7 +75,10 @@ def test_gabor_colours(stimuli):
         {"spacing": 0.5},
         {"sigma": 0.4},
         {"nonlinearity": "energy"},
+        {"semisaturation": 0.2},
+        {"surround": 0},
         {"colour": "rgb"},
+        {"colour": "opponent"},
     ],
 )
 def test_every_field_of_gabor_is_part_of_its_identity(change):
@@ -96,7 +110,7 @@ def test_pixels(stimuli):
 
 
 def test_pixels_need_a_file_and_a_size(stimuli):
-    with pytest.raises(DataError, match="no image file for stimulus x"):
+    with pytest.raises(DataError, match="no image or film file for stimulus 'x'"):
         list(Pixels()(Stimuli(stimuli.table.iloc[:1].set_axis(["x"]).assign(file=""))))
     with pytest.raises(RecipeError, match="size 0"):
         Pixels(0)

@@ -5,19 +5,25 @@ import json
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from scipy.io import wavfile
 from scipy.stats import spearmanr
+from tests.nets.libraries import tiny
 
 from striate import registry
-from striate.data import Stimuli
+from striate.data import Shown, Stimuli
 from striate.errors import DataError, RecipeError
 from striate.extractors import NAMES, describe
+from striate.extractors.hub import Hub
 from striate.extractors.module import Module
+from striate.extractors.open_clip import OpenClip
 from striate.extractors.timm import Timm
 from striate.extractors.torchvision import Torchvision
+from striate.extractors.transformers import Transformers
 from striate.machine import Machine, using
 from striate.media import list_images
 
@@ -72,10 +78,9 @@ def test_batches_do_not_change_numbers_and_keep_their_order(stimuli):
     )
 
 
-def test_pool_and_stored_type(stimuli):
-    pooled = dataclasses.replace(SQUEEZE, pool="mean:3", dtype="float16")
+def test_pool(stimuli):
+    pooled = dataclasses.replace(SQUEEZE, pool="mean:3")
     found, whole = gathered(pooled, stimuli), gathered(SQUEEZE, stimuli)
-    assert found["features.4"].dtype == np.float16
     expected = torch.nn.functional.adaptive_avg_pool2d(torch.tensor(whole["features.4"]), 3)
     np.testing.assert_allclose(found["features.4"], expected, rtol=2e-3, atol=1e-3)
 
@@ -113,6 +118,10 @@ CHANGES = {
     "dtype": "float16",
     "seed": 1,
     "options": {"num_classes": 10},
+    "time": "max",
+    "frames": 8,
+    "projection": 16,
+    "precision": "bfloat16",
 }
 
 
@@ -157,7 +166,7 @@ def test_identity_and_names_build_nothing(monkeypatch):
 
 def test_stimuli_without_a_file(stimuli):
     lost = Stimuli(stimuli.table.assign(file=["", *stimuli.table.file[1:]]))
-    with pytest.raises(DataError, match="no image file for stimulus image0"):
+    with pytest.raises(DataError, match="no image or film file for stimulus 'image0'"):
         gathered(SQUEEZE, lost)
 
 
@@ -188,6 +197,87 @@ def test_a_module_of_a_package(stimuli):
     assert found["conv"].shape == (5, 4, 14, 14)
     assert found["several:sum"].shape == (5,)
     assert toy.identity()["source"]
+
+
+def spoken(folder, **more):
+    """A small network of language in a folder."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(**tiny.OPTIONS["bert"])
+    torch.manual_seed(0)
+    transformers.BertModel(config).save_pretrained(folder)
+    tiny.tokenizer(folder)
+    return Transformers(str(folder), ("output", "encoder.layer.0"), **more)
+
+
+def test_words(tmp_path):
+    texts = ["the striate cortex", "", "early", "the the the the is"]
+    stimuli = Stimuli(pd.DataFrame({"text": texts}, index=list("abcd")))
+    net = spoken(tmp_path / "bert", pool="mean tokens")
+    found = gathered(net, stimuli, 3)
+    assert {v.shape for v in found.values()} == {(4, 16)}
+    module, shows = net.network().build(), net.shows()
+    for row, text in enumerate(texts):
+        items = torch.from_numpy(shows.read(Shown("x", "", text=text)))
+        with torch.inference_mode():
+            own = module(**shows(items)).last_hidden_state[0].mean(0)
+        np.testing.assert_allclose(found["output"][row], own, atol=1e-5)
+    changes = ({"pool": "token"}, {"pool": "token", "length": 9}, {"time": "max"})
+    keys = [net, *(dataclasses.replace(net, **c) for c in changes)]
+    assert len({registry.key_of(k.identity()) for k in keys}) == 4
+    with pytest.raises(RecipeError, match="pool 'mean tokens' of texts that are filled up to 9"):
+        dataclasses.replace(net, length=9)
+    marks = net.content(stimuli)
+    assert len(set(marks)) == 4 and all(marks)
+    assert net.content(stimuli.with_column("text", [*texts[:3], "another"]))[:3] == marks[:3]
+    with pytest.raises(DataError, match="has no text"):
+        gathered(net, Stimuli(pd.DataFrame({"file": ["a.png"]}, index=["a"])))
+
+
+def test_sounds(tmp_path):
+    for k, seconds in enumerate((1.0, 2.5, 1.6)):
+        wave = np.sin(np.arange(round(seconds * 16000)) / (5 + k))
+        wavfile.write(tmp_path / f"{k}.wav", 16000, (wave * 32767).astype(np.int16))
+    Image.new("RGB", (8, 8)).save(tmp_path / "silent.png")
+    stimuli = Stimuli.from_files(sorted(tmp_path.iterdir()))
+    options = tiny.OPTIONS["wav2vec2"]
+    net = Transformers("wav2vec2", ("output",), "none", "mean tokens", options=options, seconds=1)
+    assert gathered(net, stimuli)["output"].shape == (4, 16)
+    free = dataclasses.replace(net, seconds=None)
+    assert gathered(free, stimuli)["output"].shape == (4, 16)
+    assert free.identity() != net.identity()
+
+
+def test_clips(stimuli):
+    options = tiny.OPTIONS["videomae"]
+    net = Transformers("videomae", ("output",), "none", size=32, options=options)
+    found = gathered(net, stimuli)["output"]
+    assert found.shape == (5, 8, 16)
+    clip = Torchvision("r3d_18", ("layer1", "avgpool"), "none", frames=4, size=32)
+    assert gathered(clip, stimuli)["avgpool"].shape[:2] == (5, 512)
+
+
+def test_towers(stimuli):
+    pytest.importorskip("open_clip")
+    small = {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16}
+    words = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    options = {"embed_dim": 8, "vision_cfg": small, "text_cfg": words}
+    image = OpenClip("ViT-B-32", ("embedding",), "none", options=options)
+    text = dataclasses.replace(image, tower="text")
+    told = stimuli.with_column("text", ["a", "b", "", "a", "striate"])
+    assert gathered(image, told)["embedding"].shape == (5, 8)
+    found = gathered(text, told)["embedding"]
+    np.testing.assert_allclose(found[0], found[3], atol=1e-6)
+    assert image.identity() != text.identity()
+    assert dict(describe(text))["embedding"] == (8,)
+
+
+def test_a_repository_of_the_users(stimuli, tmp_path):
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo/hubconf.py").write_text(
+        "from torch import nn\n\n\ndef small():\n    return nn.Sequential(nn.Conv2d(3, 2, 3))\n"
+    )
+    net = Hub(f"{tmp_path / 'repo'}:small", ("0",), "none", size=16)
+    assert gathered(net, stimuli)["0"].shape == (5, 2, 14, 14)
 
 
 def test_short_names_build_from_a_recipe_line():

@@ -62,6 +62,15 @@ def test_blank_images_and_missing_files_pair_with_nothing(tmp_path):
     assert near_duplicates(Stimuli(table.iloc[:1])) == []
 
 
+def test_films_and_sounds_are_left_out(scenes):
+    files = [*list_images(scenes), str(scenes / "a.mp4"), str(scenes / "b.wav")]
+    for name in ("a.mp4", "b.wav"):
+        (scenes / name).write_bytes(b"is not opened")
+    ALTERATIONS["grey"](scene(2)).save(scenes / "copy.png")
+    pairs = near_duplicates(Stimuli.from_files([*files, str(scenes / "copy.png")]))
+    assert [p[:2] for p in pairs] == [("copy", "scene2")]
+
+
 def test_similarity_ignores_brightness_and_contrast():
     rng = np.random.default_rng(0)
     picture = rng.normal(size=(1, 32, 32)) * 40 + 128

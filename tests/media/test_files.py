@@ -8,7 +8,7 @@ from PIL import Image
 
 from striate.data import Stimuli
 from striate.errors import FileError
-from striate.media import digests, file_digest, list_images, read_bytes
+from striate.media import digests, file_digest, list_images, list_media, read_bytes
 
 
 @pytest.fixture
@@ -35,6 +35,24 @@ def test_images_of_an_archive_in_natural_order(folder, tmp_path):
     assert list_images(path) == [f"{path}::b/img9.png", f"{path}::b/img10.png"]
     assert read_bytes(f"{path}::b/img9.png") == (folder / "img10.png").read_bytes()
     assert file_digest(f"{path}::b/img9.png") == file_digest(folder / "img10.png")
+
+
+def test_films_and_sounds_are_listed_with_images(folder, tmp_path):
+    for name in ("a10.mp4", "a9.MKV", "more/b.wav", ".hidden/c.mp4"):
+        (folder / name).write_bytes(b"")
+    found = [f.removeprefix(f"{folder}/") for f in list_media(folder)]
+    assert found == ["a9.MKV", "a10.mp4", "img9.PNG", "img10.png", "more/b.wav", "more/img1.jpg"]
+    assert len(list_images(folder)) == 3
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(folder / "a10.mp4", "a10.mp4")
+    assert list_media(tmp_path / "all.zip") == [f"{tmp_path}/all.zip::a10.mp4"]
+    with pytest.raises(FileError, match="holds no images, films or sounds"):
+        list_media(_empty(tmp_path))
+
+
+def _empty(folder):
+    (folder / "empty").mkdir()
+    return folder / "empty"
 
 
 @pytest.mark.parametrize("member", ["../out.png", "/etc/out.png", "a/../../out.png", "C:\\out.png"])

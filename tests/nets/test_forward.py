@@ -1,4 +1,4 @@
-"""The pass over images: memory, threads, one network at a time."""
+"""The pass of stimuli through a network: memory, threads, batches, one network at a time."""
 
 import subprocess
 import sys
@@ -8,52 +8,86 @@ import pytest
 import torch
 from PIL import Image
 
-from striate.errors import FileError
+from striate.data import Shown
+from striate.errors import FileError, RecipeError
 from striate.machine import Machine, using
 from striate.nets import forward
+from striate.nets.forward import Kept
 from striate.nets.loading import Network
 from striate.nets.pooling import Pool
+from striate.nets.projection import Projection
 
 TOY = Network("module", "tests.nets.toys:Toy", "none", size=12)
+PLAIN = Kept(Pool())
 
 
 @pytest.fixture
-def files(tmp_path):
+def shown(tmp_path):
     for k in range(6):
         Image.new("RGB", (9, 9), (40 * k, 0, 0)).save(tmp_path / f"{k}.png")
-    return [str(tmp_path / f"{k}.png") for k in range(6)]
+    return [Shown(str(k), str(tmp_path / f"{k}.png")) for k in range(6)]
 
 
-def test_a_finished_network_is_used_again_and_a_busy_one_is_not(files):
+def passed(nodes, shown, kept=PLAIN):
+    return forward.features(TOY, TOY.input(), nodes, kept, shown)
+
+
+def test_a_finished_network_is_used_again_and_a_busy_one_is_not(shown):
     with using(Machine(batch=2, threads=1, device="cpu")):
-        first = forward.features(TOY, ["conv"], Pool(), "float32", files)
-        second = forward.features(TOY, ["relu"], Pool(), "float32", files)
+        first, second = passed(["conv"], shown), passed(["relu"], shown)
         pairs = list(zip(first, second, strict=True))  # two passes take turns
     assert len(pairs) == 3
     for a, b in pairs:
         np.testing.assert_allclose(np.maximum(a["conv"], 0), b["relu"], atol=1e-6)
-    with forward._borrowed(TOY) as one:
+    with forward._borrowed(TOY, None) as one:
         pass
-    with forward._borrowed(TOY) as two, forward._borrowed(TOY) as three:
+    with forward._borrowed(TOY, None) as two, forward._borrowed(TOY, None) as three:
         assert two is one
         assert three is not one
 
 
-def test_a_bad_image_stops_the_pass_with_its_name(files, tmp_path):
+def test_a_bad_image_stops_the_pass_with_its_name(shown, tmp_path):
     (tmp_path / "3.png").write_bytes(b"junk")
     with using(Machine(batch=2, threads=2, device="cpu")):
-        batches = forward.features(TOY, ["conv"], Pool(), "float32", files)
+        batches = passed(["conv"], shown)
         assert len(next(batches)["conv"]) == 2
         with pytest.raises(FileError, match=r"3\.png: is no image"):
             next(batches)
 
 
-def test_threads_are_given_back(files):
+def test_threads_are_given_back(shown):
     with using(Machine(batch=4, threads=2, device="cpu")):
         before = torch.get_num_threads()
-        for _ in forward.features(TOY, ["conv"], Pool(), "float32", files):
+        for _ in passed(["conv"], shown):
             assert torch.get_num_threads() == before
             assert not torch.is_inference_mode_enabled()
+
+
+def test_the_size_of_batches_is_found_by_trying(shown, monkeypatch):
+    tried = []
+
+    def best(measure):
+        tried.extend(measure(n) for n in (1, 2))
+        return 4
+
+    monkeypatch.setattr(forward, "best_batch", best)
+    monkeypatch.setattr(forward, "_SIZES", {})
+    with using(Machine(batch=0, threads=1, device="cpu")):
+        for _ in range(2):
+            assert [len(b["conv"]) for b in passed(["conv"], shown)] == [4, 2]
+    assert len(tried) == 2 and min(tried) > 0  # seconds, once per network
+
+
+def test_lower_precision_and_projections_change_numbers_a_little(shown):
+    with using(Machine(batch=8, threads=1, device="cpu")):
+        (exact,) = passed(["conv"], shown)
+        (rough,) = passed(["conv"], shown, Kept(Pool(), precision="bfloat16"))
+        (few,) = passed(["conv"], shown, Kept(Pool(), projection=Projection(5, seed=1)))
+    off = np.abs(exact["conv"] - rough["conv"]).max() / np.abs(exact["conv"]).max()
+    assert 1e-6 < off < 0.05
+    assert few["conv"].shape == (6, 5)
+    with pytest.raises(RecipeError, match=r"unknown precision 'half'"):
+        Kept(Pool(), precision="half")
 
 
 def test_keeping_freed_memory_is_harmless():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from striate.errors import RecipeError
-from striate.nets.gabor import Pyramid
+from striate.errors import DataError, RecipeError
+from striate.nets.gabor import Pyramid, planes
 
 SIZE, FREQUENCIES = 64, (4, 8, 16)
 
@@ -98,6 +98,55 @@ def test_nonlinearities_and_spacing():
     assert Pyramid(SIZE, spacing=2)(image, 8).shape == (1, 8, 4, 4)
 
 
+def test_opponent_channels():
+    grey = torch.rand(2, SIZE, SIZE, 1, generator=torch.Generator().manual_seed(0))
+    shown = planes(grey.expand(-1, -1, -1, 3), "opponent")
+    torch.testing.assert_close(shown[:, 0], 3**0.5 * grey[..., 0])
+    assert float(shown[:, 1:].abs().max()) < 1e-6
+    for k, colour in enumerate(([1.0, 1, 1], [1.0, 0, 0], [0.0, 0, 1])):
+        found = planes(torch.tensor(colour).expand(1, 1, 1, 3), "opponent").flatten()
+        assert int(found.argmax()) == k
+    yellow = planes(torch.tensor([1.0, 1, 0]).expand(1, 1, 1, 3), "opponent").flatten()
+    assert yellow.tolist() == pytest.approx([2 / 3**0.5, 0, -2 / 6**0.5], abs=1e-6)
+
+
+def test_opponent_energies_sum_to_those_of_rgb():
+    image = torch.rand(1, SIZE, SIZE, 3, generator=torch.Generator().manual_seed(0))
+    pyramid = Pyramid(SIZE, nonlinearity="energy")
+    sums = [pyramid(planes(image, c)[0], 8).sum(0) for c in ("rgb", "opponent")]
+    torch.testing.assert_close(*sums)
+    bt601 = image @ torch.tensor([0.299, 0.587, 0.114])
+    torch.testing.assert_close(planes(image, "luminance")[:, 0], bt601)
+    with pytest.raises(RecipeError, match="unknown colour 'lab'"):
+        planes(image, "lab")
+
+
+@pytest.mark.parametrize("surround", [0, 0.7, 2])
+def test_contrast_is_normalised_by_the_formula(surround):
+    image = torch.rand(1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    energy = Pyramid(SIZE, nonlinearity="energy")(image, 8)[0].double().numpy()
+    places = np.arange(8)
+    weights = np.equal.outer(places, places).astype(float)
+    if surround:
+        weights = np.exp(-(np.subtract.outer(places, places) ** 2) / (2 * surround**2))
+    weights /= weights.sum(1, keepdims=True)
+    pool = np.einsum("rs,ct,ost->rc", weights, weights, energy)
+    pyramid = Pyramid(SIZE, nonlinearity="normalised", semisaturation=0.05, surround=surround)
+    for contrast in (0.1, 1, 4):
+        found = pyramid(contrast * image, 8)[0]
+        expected = contrast**2 * energy / (0.05**2 + contrast**2 * pool)
+        np.testing.assert_allclose(found, expected, rtol=2e-4)
+    assert float(pyramid(1e4 * image, 8).mean()) == pytest.approx(1 / 8, rel=0.05)
+    assert float(pyramid(torch.full((1, SIZE, SIZE), 0.7), 8).max()) < 1e-6
+
+
+def test_semisaturation_is_the_contrast_of_half_the_response():
+    """Of a grating that drives one of two orientations alone."""
+    pyramid = Pyramid(SIZE, 2, nonlinearity="normalised", semisaturation=0.2, surround=0)
+    found = pyramid(0.2 * grating(8, 0, orientations=2), 8)
+    assert float(found[0, 0, 4, 4]) == pytest.approx(0.5, abs=0.01)
+
+
 def test_impossible_pyramids_are_refused():
     with pytest.raises(RecipeError, match=r"frequency 32 .*size / 2 = 32: lower it"):
         Pyramid(SIZE)(grating(8, 0), 32)
@@ -105,3 +154,7 @@ def test_impossible_pyramids_are_refused():
         Pyramid(nonlinearity="root")
     with pytest.raises(RecipeError, match=r"sigma 0 .*must be > 0"):
         Pyramid(sigma=0)
+    with pytest.raises(RecipeError, match=r"surround -1 .*must be ≥ 0"):
+        Pyramid(surround=-1)
+    with pytest.raises(DataError, match=r"64 × 32 pixels .*resize them to 64 × 64"):
+        Pyramid(SIZE)(torch.zeros(1, 64, 32), 8)

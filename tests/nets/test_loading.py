@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from striate.errors import FileError, RecipeError
-from striate.nets.loading import Network, load_weights, read_weights
+from striate.nets.loading import Network
 from striate.nets.repair import repair
+from striate.nets.weights import load_weights, read_weights
 
 from .toys import seeded
 
@@ -157,8 +158,8 @@ def test_unknown_names():
         Network("torchvision", "alexnett", "none").identity()
     with pytest.raises(RecipeError, match=r"unknown weights of alexnet 'V3'.*IMAGENET1K_V1"):
         Network("torchvision", "alexnet", "V3").identity()
-    with pytest.raises(RecipeError, match="no network for single images"):
-        Network("torchvision", "r3d_18", "none").preprocessing()
+    with pytest.raises(RecipeError, match="no network for single images or clips"):
+        Network("torchvision", "fcn_resnet50", "none").preprocessing()
     pytest.importorskip("timm")
     with pytest.raises(RecipeError, match=r"unknown timm model 'resnet18\.none'"):
         Network("timm", "resnet18.none", "none").identity()

@@ -7,6 +7,8 @@ file that the field `log` names, which is no part of any key.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,9 +78,13 @@ class World(Dataset):
 
 @dataclass(frozen=True)
 class Means(Extractor):
-    """Mean colours of quadrants of an image; writes down which stimuli were extracted."""
+    """Mean colours of quadrants of an image; writes down which stimuli were extracted.
+
+    Its process is killed at stimulus ``im13``, once, where `fatal` names a file to note it in.
+    """
 
     gain: float = 1.0
+    fatal: str = field(default="", metadata=MACHINE)
     wait: float = field(default=0.0, metadata=MACHINE)
     log: str = field(default="", metadata=MACHINE)
 
@@ -95,6 +101,9 @@ class Means(Extractor):
 
         for start in range(0, len(stimuli), here().batch):
             ids = stimuli.ids[start : start + here().batch]
+            if self.fatal and "im13" in ids and not Path(self.fatal).exists():
+                Path(self.fatal).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
             rows = []
             for i in ids:
                 image = Image.open(stimuli.table.loc[i, "file"]).convert("RGB").resize((2, 2))

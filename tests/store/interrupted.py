@@ -32,7 +32,7 @@ CHANGES = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmt
 def fill(store: Path, count: int, batch: int, width: int, pause: float) -> None:
     stimuli = stimuli_of(count)
     toy = Toy(batch=batch, width=width, pause=pause)
-    with using(Machine(quiet=True)):
+    with using(Machine(quiet=True, batch=batch)):
         spaces = stored_spaces(store, "toy", toy, KEY, stimuli)
         rows = spaces["toy.low"].read(stimuli.ids)
     wanted = [row_of(d, width) for d in stimuli.table["digest"]]

@@ -16,6 +16,12 @@ from striate.store import atomic, stored_spaces
 from .toy import KEY, Toy, row_of, snapshot, stimuli_of
 
 
+@pytest.fixture(autouse=True)
+def _small_batches():
+    with using(Machine(batch=4, quiet=True)):
+        yield
+
+
 def spaces_of(folder, toy, stimuli, key=KEY):
     return stored_spaces(folder, "toy", toy, key, stimuli)
 
@@ -236,6 +242,6 @@ def test_a_space_travels_to_another_process(tmp_path):
 
 
 def test_no_progress_is_shown_without_a_terminal(tmp_path, capfd):
-    with using(Machine(quiet=False)):
+    with using(Machine(batch=4, quiet=False)):
         spaces_of(tmp_path, Toy(), stimuli_of(5))["toy.low"].read(["img0"])
     assert capfd.readouterr() == ("", "")

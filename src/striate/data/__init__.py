@@ -1,6 +1,6 @@
 """The three containers: what was shown, what networks made of it, what the brain answered."""
 
-from striate.data.features import ArraySpace, Features, Space, design
+from striate.data.features import ArraySpace, Features, Order, Space, design, places_of
 from striate.data.responses import (
     Responses,
     align,
@@ -25,6 +25,7 @@ from striate.data.stimuli import Shown, Stimuli, natural_key
 __all__ = [
     "ArraySpace",
     "Features",
+    "Order",
     "Responses",
     "Shown",
     "Space",
@@ -41,6 +42,7 @@ __all__ = [
     "membership",
     "merge",
     "natural_key",
+    "places_of",
     "roi_names",
     "row_table",
     "slots",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -11,7 +13,11 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from striate.data.responses import Responses, row_table, slots
-from striate.errors import DataError, some, unknown
+from striate.data.stimuli import Stimuli
+from striate.errors import DataError, RecipeError, some, unknown
+
+CHUNK = re.compile(r"(.+)#(\d{4,})")
+"""Ids of chunks: ``movie#0007`` is chunk 7 of a movie."""
 
 
 @runtime_checkable
@@ -56,6 +62,120 @@ class ArraySpace:
 
 
 @dataclass(frozen=True, eq=False)
+class Order:
+    """Where chunks lie in their movies, so that steps find what was shown before and after.
+
+    Parameters
+    ----------
+    places
+        Stimulus → its movie and its index there, counted in chunks; what is no chunk is left out.
+
+    Raises
+    ------
+    DataError
+        When two stimuli are the same chunk of a movie.
+
+    >>> order = Order({"m#0003": ("m", 3), "m#0004": ("m", 4)})
+    >>> order.at("m", 3), order.at("m", 2), order.at("m", 2, hold=True)
+    ('m#0003', None, 'm#0003')
+
+    """
+
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        chunks: dict[str, dict[int, str]] = {}
+        for stimulus, (movie, index) in self.places.items():
+            other = chunks.setdefault(movie, {}).setdefault(index, stimulus)
+            if other != stimulus:
+                raise DataError(
+                    f"stimuli {other!r} and {stimulus!r} are both chunk {index} of movie {movie!r};"
+                    " correct the labels `movie` and `index`"
+                )
+        object.__setattr__(self, "_chunks", chunks)
+        object.__setattr__(self, "_indices", {m: sorted(c) for m, c in chunks.items()})
+
+    @classmethod
+    def of(cls, stimuli: Stimuli) -> Order:
+        """The order of the stimuli that are chunks of movies; see `places_of`."""
+        return cls(places_of(stimuli))
+
+    def place(self, stimulus: str) -> tuple[str, int]:
+        """The movie of a stimulus and its index there.
+
+        Raises
+        ------
+        RecipeError
+            When the stimulus is no chunk of a movie.
+
+        """
+        if stimulus not in self.places:
+            raise RecipeError(
+                f"stimulus {stimulus!r} has no place in a movie, but a step asks what was shown"
+                " before it: give the stimuli labels `movie` and `index`, or ids such as"
+                " movie#0007, or leave the step out"
+            )
+        return self.places[stimulus]
+
+    def span(self, movie: str) -> tuple[int, int]:
+        """Indices of the first and the last chunk of a movie."""
+        known = self._indices[movie]  # type: ignore[attr-defined]
+        return known[0], known[-1]
+
+    def at(self, movie: str, index: int, hold: bool = False) -> str | None:
+        """The chunk of a movie with that index, or None when there is none.
+
+        With `hold` it is the nearest earlier chunk in the place of one that is missing, and the
+        movie's first chunk where nothing is earlier.
+        """
+        chunks: dict[int, str] = self._chunks[movie]  # type: ignore[attr-defined]
+        if index in chunks or not hold:
+            return chunks.get(index)
+        known: list[int] = self._indices[movie]  # type: ignore[attr-defined]
+        return chunks[known[max(0, bisect_right(known, index) - 1)]]
+
+
+def places_of(stimuli: Stimuli) -> dict[str, tuple[str, int]]:
+    """Movie and index of each chunk: labels ``movie`` and ``index``, else ids as ``movie#0007``.
+
+    Raises
+    ------
+    DataError
+        When an index is no whole number.
+
+    >>> places_of(Stimuli.from_files(["m#0003.mp4", "still.png"]))
+    {'m#0003': ('m', 3)}
+
+    """
+    table, ids = stimuli.table, stimuli.ids
+    none = [""] * len(ids)
+    movies, indices = (list(table[c]) if c in table else none for c in ("movie", "index"))
+    places = {}
+    for stimulus, movie, index in zip(ids, movies, indices, strict=True):
+        if _given(movie) and _given(index):
+            places[stimulus] = (str(movie), _whole(index, stimulus))
+        elif "#" in stimulus and (found := CHUNK.fullmatch(stimulus)):
+            places[stimulus] = (found[1], int(found[2]))
+    return places
+
+
+def _given(label: object) -> bool:
+    return label is not None and label == label and label != ""
+
+
+def _whole(index: object, stimulus: str) -> int:
+    try:
+        number = float(str(index))
+        if number == int(number):
+            return int(number)
+    except (ValueError, OverflowError):
+        pass
+    raise DataError(
+        f"stimulus {stimulus!r} has index {index!r}, but an index counts chunks: give whole numbers"
+    )
+
+
+@dataclass(frozen=True, eq=False)
 class Features:
     """Feature spaces and member predictions that an encoder may use, seen for some stimuli.
 
@@ -68,12 +188,15 @@ class Features:
     members
         Name of a member → its predictions by subject (`Responses`), when the features of an
         encoder are other encoders.
+    order
+        Where all known chunks lie in their movies, in view or not.
 
     """
 
     spaces: Mapping[str, Space]
     ids: tuple[str, ...]
     members: Mapping[str, Mapping[str, Responses]] = field(default_factory=dict)
+    order: Order = field(default_factory=Order)
 
     @property
     def names(self) -> tuple[str, ...]:

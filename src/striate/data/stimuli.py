@@ -60,9 +60,9 @@ class Stimuli:
         Indexed by stimulus id (unique strings). Columns, all optional: ``file`` (path; a member
         of a zip archive is ``archive.zip::member``; empty when the file is missing), ``onset`` and
         ``duration`` (seconds, for a chunk of a longer file), ``digest`` (of the content),
-        ``group`` (stimuli that must never be parted by a split), ``part`` (``train``, ``test``),
-        ``text`` (words shown or said), ``movie`` and ``index`` (place of a chunk in its film), and
-        any label of the dataset's own.
+        ``group`` (stimuli that must never be parted by a split; of a chunk it is the movie, unless
+        another is given), ``part`` (``train``, ``test``), ``text`` (words shown or said), ``movie``
+        and ``index`` (place of a chunk in its film), and any label of the dataset's own.
 
     Raises
     ------

@@ -13,15 +13,18 @@ from striate.data import Responses, Stimuli, has_truth, membership
 from striate.errors import StriateError, some
 from striate.interfaces import Dataset
 from striate.machine import here, track
-from striate.media import digests, open_image
+from striate.media import digests, film_facts, is_film, is_sound, open_image, sound_rate
 from striate.scores import split_half
 from striate.splits import duplicates, leak_units
+
+KINDS = {"image": "image sizes", "film": "film sizes and rates", "sound": "rates of sounds"}
 
 
 def summary(dataset: Dataset) -> list[str]:
     """Lines about stimuli, their files, the responses of each subject, ceilings and the split.
 
-    Every image is opened. Files that are missing or unreadable are told, not raised.
+    Every image is opened, and the first frame and sample of every film and sound. Files that are
+    missing or unreadable are told, not raised.
 
     Raises
     ------
@@ -30,7 +33,7 @@ def summary(dataset: Dataset) -> list[str]:
 
     """
     stimuli, blocks = dataset.stimuli(), dataset.responses()
-    lines = [*_images(stimuli), *_labels(stimuli)]
+    lines = [*_files(stimuli), *_labels(stimuli)]
     alike: dict[tuple[str, ...], list[str]] = {}
     for subject, block in blocks.items():
         alike.setdefault(tuple(_measured(block)), []).append(subject)
@@ -43,23 +46,25 @@ def summary(dataset: Dataset) -> list[str]:
     return [*lines, *_split(dataset, stimuli)]
 
 
-def _images(stimuli: Stimuli) -> list[str]:
+def _files(stimuli: Stimuli) -> list[str]:
     table = stimuli.table
     absent = table.index[table["file"].astype(str) == ""]
     there = [str(f) for f in table["file"] if f]
     files = list(dict.fromkeys(there))
     with ThreadPoolExecutor(max(1, here().threads)) as pool:
-        found = list(track(pool.map(_size, files), len(files), "images"))
-    broken = [f for f, size in zip(files, found, strict=True) if isinstance(size, str)]
-    first = f"{len(stimuli)} stimuli: {len(files) - len(broken)} images"
+        found = list(track(pool.map(_look, files), len(files), "files"))
+    broken = [f for f, one in zip(files, found, strict=True) if not one[0]]
+    kinds = Counter(kind for kind, _ in found if kind)
+    counted = ", ".join(f"{kinds[k]} {k}s" for k in KINDS if kinds[k]) or "0 images"
+    first = f"{len(stimuli)} stimuli: {counted}"
     if len(there) > len(files):
         first += f" for {len(there)} of them"
     first += f", {len(absent)} without a file" + (f" ({some(absent)})" if len(absent) else "")
     lines = [f"{first}, {len(broken)} unreadable" + (f" ({some(broken)})" if broken else "")]
-    sizes = Counter(s for s in found if not isinstance(s, str)).most_common()
-    if sizes:
-        told = [f"{width} × {height} ({count})" for (width, height), count in sizes]
-        lines.append(f"image sizes: {some(told, 5)}")
+    for kind, what in KINDS.items():
+        seen = Counter(detail for k, detail in found if k == kind).most_common()
+        if seen:
+            lines.append(f"{what}: {some([f'{d} ({count})' for d, count in seen], 5)}")
     if not broken:
         same = duplicates(digests(stimuli))
         named = some([" = ".join(s) for s in same])
@@ -67,12 +72,19 @@ def _images(stimuli: Stimuli) -> list[str]:
     return lines
 
 
-def _size(file: str) -> tuple[int, int] | str:
+def _look(file: str) -> tuple[str, str]:
+    """The kind of a file and what there is to say of it; no kind where it cannot be read."""
     try:
+        if is_film(file):
+            film = film_facts(file)
+            return "film", f"{film.width} × {film.height} at {film.rate:.4g} per s"
+        if is_sound(file):
+            rate = sound_rate(file)
+            return ("sound", f"{rate} per s") if rate else ("", "holds no sound")
         image = open_image(file)
     except StriateError as error:
-        return str(error)
-    return image.width, image.height
+        return "", str(error)
+    return "image", f"{image.width} × {image.height}"
 
 
 def _labels(stimuli: Stimuli) -> list[str]:

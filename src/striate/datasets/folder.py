@@ -1,4 +1,4 @@
-"""Your own data: images and arrays of responses, paired by label or by natural order."""
+"""Your own data: images, films or sounds and responses, paired by label or natural order."""
 
 from __future__ import annotations
 
@@ -16,29 +16,34 @@ from striate.datasets.shown import expected, lines_of, pair, stimuli_of
 from striate.datasets.tables import grouped, read_table, target_labels
 from striate.errors import DataError, FileError, some, unknown
 from striate.interfaces import Dataset
-from striate.media import list_images
-from striate.media.files import SUFFIXES
+from striate.media import list_media
+from striate.media.files import FILMS, SOUNDS, SUFFIXES
 from striate.splits import KFold, Parts, Split
 
 MACHINE = {"machine": True}
+PLACES = ("images", "clips", "videos", "sounds", "stimuli")
+"""Where stimuli are looked for."""
 
 
 @dataclass(frozen=True)
 class Folder(Dataset):
-    r"""A user's own images and responses.
+    r"""A user's own images, films or sounds, and responses.
 
     The simplest layout is `images/` beside `responses.npy` of shape (stimulus, target): images in
     natural order (``im2`` before ``im10``) pair with rows in order, and the counts must be equal.
-    `stimuli.csv` and `targets.csv` replace order by labels. Other paths are looked for in `path`
-    first, then from the current directory.
+    Films and sounds may lie in `images/` as well, or in `clips/`, `videos/`, `sounds/` or
+    `stimuli/`. A stimulus is named by the stem of its file; where stems clash (`clips/a.mp4`,
+    `sounds/a.wav`) by its path. `stimuli.csv` and `targets.csv` replace order by labels. Other
+    paths are looked for in `path` first, then from the current directory.
 
     Parameters
     ----------
     path
         The folder.
     images
-        Folder or .zip of images; default `images/` or `images.zip` in `path`, or `path` itself.
-        May be absent where features come from elsewhere.
+        Folder or .zip of images, films and sounds; default those of `images/`, `clips/`,
+        `videos/`, `sounds/` and `stimuli/` (or `images.zip` and so on) that are in `path`, or
+        `path` itself. May be absent where features come from elsewhere.
     response_file
         Default `responses.*` in `path`, or the folder `responses/` with one file per subject,
         named like the subject.
@@ -52,7 +57,9 @@ class Folder(Dataset):
         Default `stimuli.csv` (or .tsv): one line per row of responses, with any of ``file`` and
         ``id`` (one is needed), ``row`` (place in the array from 0; else the order of lines),
         ``subject`` (whose row), ``part`` (train, test; a test line without responses is a hidden
-        test), ``group`` (never parted by a split), ``onset``, ``duration``, and labels of your own.
+        test), ``group`` (never parted by a split), ``onset`` and ``duration`` (seconds, of a piece
+        of a longer film or sound), ``text`` (words shown or said), ``movie`` and ``index`` (place
+        of a piece in its film), and labels of your own.
     target_table
         Default `targets.csv` (or .tsv): one line per target, with any of ``target`` (name),
         ``column`` (place in the array from 0), ``subject``, ``roi`` (several joined by ``;``) or
@@ -144,12 +151,17 @@ class Folder(Dataset):
         root = self._root()
         if str(self.images):
             place = self._find(self.images, "images")
-            return list_images(place), place
-        for place in (root / "images", root / "images.zip"):
-            if place.exists():
-                return list_images(place), place
-        beside = [str(p) for p in root.iterdir() if p.suffix.lower() in SUFFIXES]
-        return sorted(beside, key=natural_key), root
+            return list_media(place), place
+        named = [(root / name, root / f"{name}.zip") for name in PLACES]
+        places = [
+            next(p for p in pair if p.exists()) for pair in named if any(map(Path.exists, pair))
+        ]
+        if len(places) == 1:
+            return list_media(places[0]), places[0]
+        kinds = (*SUFFIXES, *FILMS, *SOUNDS)
+        beside = [str(p) for p in root.iterdir() if p.suffix.lower() in kinds]
+        found = [f for p in places for f in list_media(p)] if places else beside
+        return sorted(found, key=natural_key), root
 
     def _lines(self) -> tuple[pd.DataFrame, str]:
         """One line per row of responses, and what says so."""
@@ -164,9 +176,9 @@ class Folder(Dataset):
             found = arrange(read_array(name, self.variable), self.axes, (), name, "")
             if found.labels is None:
                 raise FileError(
-                    f"no images in {place} (looked for images/, images.zip and images beside the"
-                    " responses) and no stimuli.csv: pass dataset.images=FOLDER, or name the"
-                    " stimuli in a table"
+                    f"no images, films or sounds in {place} (looked for {', '.join(PLACES)}, their"
+                    " .zip, and files beside the responses) and no stimuli.csv: pass"
+                    " dataset.images=FOLDER, or name the stimuli in a table"
                 )
             ids |= dict.fromkeys(found.labels)
         return pd.DataFrame({"id": list(ids), "file": ""}, dtype=object), "the responses"

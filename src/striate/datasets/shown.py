@@ -1,4 +1,4 @@
-"""Which row answers to which stimulus: image files, table lines and row labels brought together."""
+"""Which row answers to which stimulus: files, table lines and row labels brought together."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from striate.datasets.axes import Arranged
 from striate.datasets.tables import row_order
 from striate.errors import DataError, FileError, some
 
-SHARED = ("file", "part", "group", "onset", "duration", "digest")
+SHARED = ("file", "part", "group", "onset", "duration", "digest", "text")
 _NOT_LABELS = {*SHARED, "id", "row", "subject", "target", "time", "stimulus", "repeat"}
 
 
 def ids_of(files: Sequence[str], place: str) -> list[str]:
-    """Ids of image files: their stems, or their paths below `place` where stems clash.
+    """Ids of files: their stems, or their paths below `place` where stems clash.
 
     >>> ids_of(["d/a.png", "d/b.png"], "d"), ids_of(["d/x/a.png", "d/y/a.png"], "d")
     (['a', 'b'], ['x/a', 'y/a'])
@@ -39,7 +39,7 @@ def lines_of(
     Raises
     ------
     FileError
-        When the table names images that are not there.
+        When the table names files that are not there.
     DataError
         When a line names no stimulus.
 
@@ -59,8 +59,8 @@ def lines_of(
         if images and not all(lines["file"]):
             absent = lines["id"][lines["file"] == ""]
             raise FileError(
-                f"{table_file} names stimuli that are no images in {place}: {some(absent)}; the"
-                f" images there are {some(ids)}"
+                f"{table_file} names stimuli that are no files in {place}: {some(absent)}; the"
+                f" stimuli there are {some(ids)}"
             )
     else:
         lines["file"] = _files(lines["file"], images, place, table_file)
@@ -80,7 +80,7 @@ def stimuli_of(lines: pd.DataFrame, source: str) -> Stimuli:
     Raises
     ------
     DataError
-        When lines disagree about the file, part, group or timing of a stimulus.
+        When lines disagree about the file, part, group, timing or text of a stimulus.
 
     """
     lines = lines.drop(columns=[c for c in ("row", "subject") if c in lines])
@@ -95,6 +95,9 @@ def stimuli_of(lines: pd.DataFrame, source: str) -> Stimuli:
             )
         lines = lines.drop(columns=column)
     table = lines.drop_duplicates("id").set_index("id")
+    if "movie" in table and "index" in table:
+        places = pd.to_numeric(table["index"], errors="coerce")
+        table["index"] = places.astype(int) if places.notna().all() else table["index"]
     return Stimuli(table.iloc[_natural(table.index)])
 
 
@@ -205,7 +208,7 @@ def _complete(
 
 
 def _files(cells: pd.Series, images: Sequence[str], place: Path, table_file: str) -> list[str]:
-    """The image that each cell names: by its path below `place`, its name, or its stem."""
+    """The file that each cell names: by its path below `place`, its name, or its stem."""
     known: dict[str, str | None] = {}
     below = [PurePosixPath(_below(f, str(place))) for f in images]
     for form in (str, lambda p: p.name, lambda p: p.stem):
@@ -218,7 +221,7 @@ def _files(cells: pd.Series, images: Sequence[str], place: Path, table_file: str
     absent = [w for w, f in zip(wanted, found, strict=True) if w and f is None]
     if absent:
         raise FileError(
-            f"{table_file} names files that are not among the {len(images)} images in {place}, or"
+            f"{table_file} names files that are not among the {len(images)} stimuli in {place}, or"
             f" that several share: {some(absent)}; there are {some([str(p) for p in below])}"
         )
     return [f or "" for f in found]

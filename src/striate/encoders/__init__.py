@@ -13,6 +13,9 @@ NAMES = {
 }
 
 STEPS = {
+    "context": "striate.encoders.timing:Context",
+    "delays": "striate.encoders.timing:Delays",
+    "hrf": "striate.encoders.timing:HRF",
     "pca": "striate.encoders.steps:PCA",
     "power": "striate.encoders.steps:Power",
     "projection": "striate.encoders.steps:Projection",

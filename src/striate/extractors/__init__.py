@@ -8,11 +8,22 @@ from striate.errors import RecipeError
 
 NAMES = {
     "array": "striate.extractors.array:Array",
+    "edges": "striate.extractors.edges:Edges",
+    "flow": "striate.extractors.flow:Flow",
+    "frames": "striate.extractors.frames:Frames",
+    "function": "striate.extractors.function:Function",
     "gabor": "striate.extractors.gabor:Gabor",
+    "hub": "striate.extractors.hub:Hub",
     "module": "striate.extractors.module:Module",
+    "motion_energy": "striate.extractors.motion_energy:MotionEnergy",
+    "open_clip": "striate.extractors.open_clip:OpenClip",
     "pixels": "striate.extractors.pixels:Pixels",
+    "sound": "striate.extractors.sound:Sound",
     "timm": "striate.extractors.timm:Timm",
     "torchvision": "striate.extractors.torchvision:Torchvision",
+    "transformers": "striate.extractors.transformers:Transformers",
+    "words": "striate.extractors.words:Words",
+    "zoo": "striate.extractors.zoo:Zoo",
 }
 
 

@@ -27,8 +27,8 @@ SPACE = "values"
 class Array:
     """Rows of a file, by stimulus id.
 
-    Its rows belong to ids and not to the content of images (`by_id`), so they are read from
-    where they are: `space` maps the file.
+    Its rows belong to ids and not to the content of images, so they are read from where they are:
+    `open_spaces` maps the file.
 
     Parameters
     ----------
@@ -46,7 +46,6 @@ class Array:
     path: str
     ids: str = ""
     version: ClassVar[int] = 1
-    by_id: ClassVar[bool] = True
 
     def names(self) -> tuple[str, ...]:
         """The spaces in the file."""
@@ -60,7 +59,7 @@ class Array:
         ids = _digest_of(self.ids) if Path(self.ids).is_file() else self.ids
         return {"file": _digest_of(self.path), "ids": ids, "kind": self._suffix()}
 
-    def space(self, name: str) -> dict[str, ArraySpace]:
+    def open_spaces(self, name: str, stimuli: Stimuli) -> dict[str, ArraySpace]:
         """All spaces of the table `name` over all stimuli of the file, as ``<name>.<node>``.
 
         A ``.npy`` stays on disk until rows of it are read.

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
-from striate.data import Stimuli
+from striate.data import Shown, Stimuli
 from striate.errors import RecipeError, unknown
-from striate.machine import here
-from striate.nets.forward import computing, decoded, files_of
-from striate.nets.gabor import Pyramid
+from striate.media import Frames
+from striate.nets import looks
+from striate.nets.gabor import COLOURS, Pyramid, planes
+from striate.nets.inputs.pictures import count_of, pixels_of
+from striate.nets.passes import check_time, one_pass
 from striate.nets.preprocessing import Preprocessing
-
-LUMINANCE = (0.299, 0.587, 0.114)
-COLOURS = ("luminance", "rgb")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Gabor:
     """Contrast energy at every frequency, orientation and position (Kay et al. 2008).
 
     The space of frequency f is named ``f<f>``, such as ``f4``, and is an array (stimulus,
-    orientation, row, column); with colour ``rgb`` (stimulus, 3, orientation, row, column).
+    orientation, row, column); with colour ``rgb`` or ``opponent`` (stimulus, 3, orientation, row,
+    column).
 
     Parameters
     ----------
@@ -33,10 +35,13 @@ class Gabor:
         Images are resized to size × size pixels.
     frequencies
         Cycles per image, below size / 2.
-    orientations, spacing, sigma, nonlinearity
+    orientations, spacing, sigma, nonlinearity, semisaturation, surround
         See `striate.nets.gabor.Pyramid`.
     colour
-        ``luminance``, or ``rgb``: each colour by itself.
+        ``luminance``, ``rgb``: each colour by itself, or ``opponent``: luminance, red–green and
+        blue–yellow; see `striate.nets.gabor.COLOURS`.
+    frames, time
+        Which frames of a film, and what becomes of them: ``mean``, ``max`` or ``keep``.
 
     """
 
@@ -47,7 +52,11 @@ class Gabor:
     sigma: float | int = 0.5
     nonlinearity: str = "magnitude"
     colour: str = "luminance"
-    version: ClassVar[int] = 1
+    semisaturation: float | int = 0.1
+    surround: float | int = 1.0
+    frames: int | dict[str, Any] = 16
+    time: str = "mean"
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if self.colour not in COLOURS:
@@ -56,6 +65,7 @@ class Gabor:
             raise RecipeError(f"frequencies {list(self.frequencies)}: name each one once")
         for frequency in self.frequencies:
             self.pyramid().check(frequency)
+        check_time(self.time)
 
     def names(self) -> tuple[str, ...]:
         """One space per frequency."""
@@ -63,30 +73,37 @@ class Gabor:
 
     def identity(self) -> Mapping[str, Any]:
         """All fields."""
-        numbers = {"spacing": float(self.spacing), "sigma": float(self.sigma)}
-        return asdict(self) | numbers | {"frequencies": [float(f) for f in self.frequencies]}
+        names = ("spacing", "sigma", "semisaturation", "surround")
+        numbers: dict[str, Any] = {n: float(getattr(self, n)) for n in names}
+        numbers |= {"frequencies": [float(f) for f in self.frequencies]}
+        return asdict(self) | numbers | {"frames": Frames.parse(self.frames).identity()}
 
     def __call__(self, stimuli: Stimuli) -> Iterator[dict[str, np.ndarray]]:
         """Batches in the order of the stimuli: space → array, one row per stimulus."""
-        files = files_of(stimuli.ids, stimuli.table["file"])
-        machine, pyramid = here(), self.pyramid()
-        device = machine.torch_device()
+        pyramid, frames = self.pyramid(), Frames.parse(self.frames)
         shape = Preprocessing((self.size, self.size))
-        weights = torch.tensor([LUMINANCE] if self.colour == "luminance" else np.eye(3).tolist())
-        batches = decoded(files, shape, max(1, machine.batch), machine.threads, device)
-        for pixels in batches:
-            with computing(device, machine.threads):
-                colours = torch.from_numpy(pixels).to(device).float() / 255
-                planes = (colours @ weights.to(device).T).permute(0, 3, 1, 2)
-                count, depth = planes.shape[:2]
-                flat = planes.flatten(0, 1).contiguous()
-                batch = {}
-                for name, frequency in zip(self.names(), self.frequencies, strict=True):
-                    values = pyramid(flat, frequency).unflatten(0, (count, depth))
-                    values = values[:, 0] if self.colour == "luminance" else values
-                    batch[name] = values.contiguous().cpu().numpy()
-            yield batch
+
+        def compute(pixels: Tensor) -> dict[str, Tensor]:
+            shown = planes(pixels.float() / 255, self.colour)
+            found = {}
+            for name, frequency in zip(self.names(), self.frequencies, strict=True):
+                values = pyramid(shown.flatten(0, 1), frequency).unflatten(0, shown.shape[:2])
+                found[name] = (values[:, 0] if self.colour == "luminance" else values).contiguous()
+            return found
+
+        def read(one: Shown) -> np.ndarray:
+            return pixels_of(one, frames, shape)
+
+        return one_pass(stimuli.shown(), read, compute, self.time, partial(count_of, frames=frames))
+
+    def picture(self, stimuli: Stimuli) -> UInt8[np.ndarray, "row column 3"]:
+        """Where there is contrast, at each frequency."""
+        found = next(iter(self(stimuli)))
+        return looks.maps(
+            found[n][0].reshape(-1, *found[n].shape[-2:]).mean(0) for n in self.names()
+        )
 
     def pyramid(self) -> Pyramid:
         """The wavelets."""
-        return Pyramid(self.size, self.orientations, self.spacing, self.sigma, self.nonlinearity)
+        names = [f.name for f in fields(Pyramid)]
+        return Pyramid(**{n: getattr(self, n) for n in names})

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from striate.data import Stimuli
 from striate.machine import here
+from striate.media.files import FILMS, SOUNDS
 from striate.media.images import open_image
 
 EDGE = 32
@@ -33,8 +34,8 @@ def near_duplicates(stimuli: Stimuli, threshold: float = 0.75) -> list[tuple[str
     Parameters
     ----------
     stimuli
-        Those without a file are left out, and so are chunks of a film or sound (they have an
-        ``onset``) and images without any contrast.
+        Those without a file are left out, and so are films and sounds, chunks of them (they have
+        an ``onset``) and images without any contrast.
     threshold
         Smallest similarity of a pair.
 
@@ -52,6 +53,7 @@ def near_duplicates(stimuli: Stimuli, threshold: float = 0.75) -> list[tuple[str
     table = stimuli.table[stimuli.table["file"].astype(str) != ""]
     if "onset" in table:
         table = table[table["onset"].isna()]
+    table = table[[not f.lower().endswith((*FILMS, *SOUNDS)) for f in table["file"].astype(str)]]
     ids, files = list(table.index), table["file"].astype(str).tolist()
     if len(ids) < 2:
         return []

@@ -22,6 +22,11 @@ SUFFIXES = (
     ".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
     ".webp",
 )  # fmt: skip
+FILMS = (
+    ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm",
+    ".wmv",
+)  # fmt: skip
+SOUNDS = (".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav")
 LARGEST_MEMBER = 1 << 31
 """Bytes of one zip member: a small archive can claim to hold far more than memory."""
 
@@ -85,29 +90,47 @@ def list_images(place: str | Path) -> list[str]:
         path or one with ``..``.
 
     """
-    root = Path(place)
+    return _listed(Path(place), "images", SUFFIXES)
+
+
+def list_media(place: str | Path) -> list[str]:
+    """Images, films and sounds below a folder or in a zip archive, in natural order.
+
+    Raises
+    ------
+    FileError
+        As `list_images`, when there are none of any kind.
+
+    """
+    return _listed(Path(place), "images, films or sounds", (*SUFFIXES, *FILMS, *SOUNDS))
+
+
+def _listed(root: Path, what: str, suffixes: tuple[str, ...]) -> list[str]:
+    def fits(name: str) -> bool:
+        return name.lower().endswith(suffixes) and not name.startswith(".")
+
     if root.is_dir():
         found = [
             str(Path(folder) / name)
             for folder, folders, names in os.walk(root)
             if not _prune(folders)
             for name in names
-            if _is_image(name)
+            if fits(name)
         ]
     elif root.is_file():
         names = _archive(str(root)).namelist()
         unsafe = [n for n in names if not _safe(n)]
         if unsafe:
             raise FileError(
-                f"{root}: members point outside of the archive ({some(unsafe)}): pack the images"
+                f"{root}: members point outside of the archive ({some(unsafe)}): pack the {what}"
                 " again with relative paths"
             )
-        kept = [n for n in names if _is_image(PurePosixPath(n).name) and "__MACOSX" not in n]
+        kept = [n for n in names if fits(PurePosixPath(n).name) and "__MACOSX" not in n]
         found = [f"{root}{MEMBER}{n}" for n in kept]
     else:
-        raise FileError(f"{root}: no such folder or zip archive of images; check the path")
+        raise FileError(f"{root}: no such folder or zip archive of {what}; check the path")
     if not found:
-        raise FileError(f"{root}: holds no images; images end in {', '.join(SUFFIXES)}")
+        raise FileError(f"{root}: holds no {what}; {what} end in {', '.join(suffixes)}")
     return sorted(found, key=natural_key)
 
 
@@ -128,10 +151,6 @@ def _prune(folders: list[str]) -> bool:
     """Leave out hidden folders of a walk; always false, so that it can stand in a filter."""
     folders[:] = [f for f in folders if not f.startswith(".")]
     return False
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def _safe(member: str) -> bool:

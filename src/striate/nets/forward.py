@@ -1,192 +1,188 @@
-"""Images through a network, batch by batch: decode on all threads, one pass, pool, keep."""
+"""Stimuli through a network: one pass, every node pooled where it is, what is asked for kept."""
 
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from itertools import islice
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
-from striate.errors import DataError, RecipeError, some, unknown
-from striate.machine import here
-from striate.media import open_image
+from striate.data import Shown
+from striate.errors import RecipeError, unknown
+from striate.machine import best_batch, here
+from striate.nets.fusing import fuse
+from striate.nets.inputs import Input
 from striate.nets.loading import Network
+from striate.nets.passes import check_time, computing, one_pass
 from striate.nets.pooling import Pool
-from striate.nets.preprocessing import Preprocessing
+from striate.nets.projection import Projection
 from striate.nets.taps import Taps, expand, is_glob, shapes
 
-DTYPES = {"float16": torch.float16, "float32": torch.float32}
+DTYPES = ("float32", "float16")
 """Types of stored features."""
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""Types that a forward pass may compute in, where torch knows how to."""
 
 _IDLE: dict[str, nn.Module] = {}
 """The network that was used last, unless a pass is using it."""
+
+_SIZES: dict[str, int] = {}
+"""Batch sizes that were found by trying."""
 
 _NODES: dict[str, dict[str, tuple[int, ...]]] = {}
 """Nodes and shapes of networks that were asked for them."""
 
 
-def features(
-    network: Network, nodes: Sequence[str], pool: Pool, dtype: str, files: Sequence[str]
-) -> Iterator[dict[str, np.ndarray]]:
-    """Pooled outputs of the nodes for each image, in batches of the machine's size, in order.
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of the outputs of nodes.
 
-    Yields
-    ------
-    dict
-        Node → array (stimulus, …) of type `dtype`.
+    Parameters
+    ----------
+    pool
+        Over positions; see `striate.nets.pooling.Pool`.
+    time
+        Over frames or windows: ``mean``, ``max`` or ``keep``.
+    projection
+        Columns of a random projection, behind both.
+    precision
+        Of the forward pass.
 
     """
-    machine = here()
-    device = machine.torch_device()
-    preprocessing = network.preprocessing()
 
-    def read(output: Tensor, node: str) -> Tensor:
-        return pool(output.float(), node).to(DTYPES[dtype])
+    pool: Pool
+    time: str = "mean"
+    projection: Projection = field(default_factory=Projection)
+    precision: str = "float32"
 
-    with _borrowed(network) as module:
-        module.to(device)
-        taps = Taps(module, nodes, read)
-        size = max(1, machine.batch)
-        for pixels in decoded(files, preprocessing, size, machine.threads, device):
-            with computing(device, machine.threads):
-                outputs = taps(_normalise(pixels, preprocessing, device))
-                batch = {node: value.cpu().numpy() for node, value in outputs.items()}
-            yield batch
+    def __post_init__(self) -> None:
+        check_time(self.time)
+        if self.precision not in PRECISIONS:
+            raise RecipeError(unknown("precision", self.precision, PRECISIONS))
+
+    def reader(self, kind: str) -> Callable[[Tensor, str], Tensor]:
+        """What is read of a node while the pass is there: its output, pooled."""
+
+        def read(output: Tensor, node: str) -> Tensor:
+            found = self.pool(output.float(), node, kind == "image")
+            if kind == "clip" and found.ndim >= 3 and output.ndim == 5 and self.time != "keep":
+                # What is left of the frames behind strides in time: (clip, channel, frame, …).
+                return found.amax(2) if self.time == "max" else found.mean(2)
+            return found
+
+        return read
 
 
-def check_kept(pool: str | Mapping[str, Any], dtype: str) -> None:
-    """Refuse an unknown pool or stored type before anything is built."""
-    Pool.parse(pool)
+def check_dtype(dtype: str) -> None:
+    """Refuse an unknown type of stored features."""
     if dtype not in DTYPES:
         raise RecipeError(unknown("dtype of stored features", dtype, DTYPES))
 
 
-def nodes_of(network: Network) -> dict[str, tuple[int, ...]]:
-    """Nodes that answer → shape of their output per image, in forward order."""
-    key = _key(network)
+def features(
+    network: Network, shows: Input, nodes: Sequence[str], kept: Kept, shown: Sequence[Shown]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Pooled outputs of the nodes for each stimulus, in batches of the machine's size, in order.
+
+    Yields
+    ------
+    dict
+        Node → array (stimulus, …), float32.
+
+    """
+    device = here().torch_device()
+    # Intermediates of timm may be what a convolution gives before its norm.
+    whole = any(n.startswith("intermediates") for n in nodes)
+    with _borrowed(network, None if whole else nodes) as module:
+        module.to(device)
+        taps = Taps(module, nodes, kept.reader(shows.kind))
+
+        def compute(items: Tensor) -> dict[str, Tensor]:
+            with _precision(device, kept.precision):
+                return taps(shows(items))
+
+        size = here().batch or _best_size(network, shows, compute, device)
+        count, cost = shows.count, shows.cost
+        for batch in one_pass(
+            shown, shows.read, compute, kept.time, count, cost, kept.projection, size
+        ):
+            yield {node: batch[node] for node in nodes}
+
+
+def _best_size(
+    network: Network, shows: Input, compute: Callable[[Tensor], Any], device: torch.device
+) -> int:
+    """The fastest number of images in a batch, found by trying once per network and process."""
+    key = f"{_key(network)} {shows.cost} {device}"
+    if key not in _SIZES:
+
+        def measure(size: int) -> float:
+            items = shows.blank().repeat(
+                max(1, size // shows.cost), *[1] * (shows.blank().ndim - 1)
+            )
+            spent = []
+            for _ in range(3):
+                began = perf_counter()
+                with computing(device, here().threads):
+                    outputs = compute(items.to(device))
+                    next(iter(outputs.values())).flatten()[:1].cpu()  # waits for the device
+                spent.append(perf_counter() - began)
+            return min(spent) / len(items)
+
+        _SIZES[key] = best_batch(measure)
+    return _SIZES[key]
+
+
+def nodes_of(network: Network, shows: Input) -> dict[str, tuple[int, ...]]:
+    """Nodes that answer → shape of their output per item, in forward order."""
+    key = _key(network) + json.dumps(shows.identity(), sort_keys=True)
     if key not in _NODES:
-        with _borrowed(network) as module:
-            blank = torch.zeros(1, 3, *network.preprocessing().shape)
-            _NODES[key] = shapes(module.to("cpu"), blank)
+        # Every convolution counts as tapped: what is fused has other outputs inside.
+        with _borrowed(network, None) as module, computing(torch.device("cpu"), here().threads):
+            _NODES[key] = shapes(module.to("cpu"), shows(shows.blank()))
     return _NODES[key]
 
 
-def node_names(network: Network, nodes: Sequence[str]) -> tuple[str, ...]:
+def node_names(network: Network, shows: Input, nodes: Sequence[str]) -> tuple[str, ...]:
     """The nodes, with patterns expanded; only a pattern makes the network be built."""
     if not nodes:
         raise RecipeError(f"{network.model!r} is asked for no nodes: name some in `nodes`")
     if not any(is_glob(n) for n in nodes):
         return tuple(dict.fromkeys(nodes))
-    return expand(nodes, nodes_of(network), network.model)
-
-
-def decoded(
-    files: Sequence[str],
-    preprocessing: Preprocessing,
-    size: int,
-    workers: int,
-    device: torch.device,
-) -> Iterator[UInt8[np.ndarray, "stimulus height width 3"]]:
-    """Resized images in batches.
-
-    On a CPU all threads decode a few batches and then all compute; decoding ahead would fight the
-    network for cores, and threads of the network spin for a while before they let go of one. A GPU
-    leaves the cores idle, so decoding runs ahead of it.
-    """
-    turn = 4
-
-    def load(file: str) -> UInt8[np.ndarray, "height width 3"]:
-        return preprocessing.pixels(open_image(file))
-
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        starts = iter(range(0, len(files), size))
-        waiting: deque[list[Future[np.ndarray]]] = deque()
-
-        def submit(count: int) -> None:
-            for start in islice(starts, count):
-                waiting.append([pool.submit(load, f) for f in files[start : start + size]])
-
-        try:
-            submit(turn)
-            while waiting:
-                if device.type == "cpu":
-                    wait([f for futures in waiting for f in futures])
-                yield np.stack([f.result() for f in waiting.popleft()])
-                if device.type != "cpu" or not waiting:
-                    submit(1 if waiting else turn)
-        finally:
-            for future in (f for futures in waiting for f in futures):
-                future.cancel()
-
-
-def files_of(ids: Iterable[str], files: Iterable[object]) -> list[str]:
-    """Files of stimuli, all present.
-
-    Raises
-    ------
-    DataError
-        When a stimulus has no file.
-
-    """
-    pairs = [(i, str(f)) for i, f in zip(ids, files, strict=True)]
-    missing = [i for i, f in pairs if not f]
-    if missing:
-        raise DataError(f"no image file for stimulus {some(missing)}; add it, or drop the stimulus")
-    return [f for _, f in pairs]
-
-
-def _normalise(
-    pixels: UInt8[np.ndarray, "stimulus height width 3"],
-    preprocessing: Preprocessing,
-    device: torch.device,
-) -> Float32[Tensor, "stimulus 3 height width"]:
-    images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)  # channels last, no copy
-    mean, std = (
-        torch.tensor(v, device=device, dtype=torch.float32).view(1, 3, 1, 1)
-        for v in (preprocessing.mean, preprocessing.std)
-    )
-    # (x / 255 - mean) / std, in two passes over memory instead of four.
-    return torch.sub(images, 255 * mean).mul_(1 / (255 * std))
+    return expand(nodes, nodes_of(network, shows), network.model)
 
 
 def _key(network: Network) -> str:
     return json.dumps(network.identity(), sort_keys=True)
 
 
+def _precision(device: torch.device, precision: str) -> Any:
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, getattr(torch, precision))
+
+
 @contextmanager
-def _borrowed(network: Network) -> Iterator[nn.Module]:
-    """The built network, for one user at a time; the last one is kept for the next."""
-    key = _key(network)
+def _borrowed(network: Network, tapped: Collection[str] | None) -> Iterator[nn.Module]:
+    """The built network, for one user at a time; the last one is kept for the next.
+
+    Norms are folded into convolutions that are not tapped; nothing is folded without `tapped`.
+    """
+    key = json.dumps([_key(network), None if tapped is None else sorted(tapped)])
     module = _IDLE.pop(key, None)
     if module is None:
         _IDLE.clear()
         module = network.build()
+        if tapped is not None:
+            fuse(module, [n.partition(":")[0] for n in tapped])
     try:
         yield module
     finally:
         _IDLE.clear()
         _IDLE[key] = module
-
-
-@contextmanager
-def computing(device: torch.device, workers: int) -> Iterator[None]:
-    """Compute without gradients, on so many threads, in full float32 precision on a GPU too."""
-    before = torch.get_num_threads()
-    change = workers >= 1 and workers != before
-    if change:
-        torch.set_num_threads(workers)
-    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    try:
-        with torch.inference_mode(), exact if device.type == "cuda" else nullcontext():
-            yield
-    finally:
-        if change:
-            torch.set_num_threads(before)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from striate.errors import DataError, RecipeError, unknown
 
-KINDS = ("none", "flatten", "mean:K", "max:K", "pyramid", "token", "mean tokens")
+KINDS = ("none", "flatten", "mean:K", "max:K", "pyramid", "token", "last token", "mean tokens")
 LEVELS = (1, 2, 4)
 PREFIXES = 8
 """At most so many tokens before those of the patches: class, distillation, registers."""
@@ -27,8 +27,10 @@ class Pool:
     ``none`` keeps the output, ``flatten`` makes it one line. ``mean`` and ``max`` reduce maps to
     ``grid × grid`` cells as torch's adaptive pooling does; ``pyramid`` joins the maxima of 1×1,
     2×2 and 4×4 cells (Lazebnik et al. 2006). Tokens of a transformer count as a map when, after
-    the class token and registers, a square number is left; ``token`` is the first token and
-    ``mean tokens`` the mean over the patches' tokens. Outputs without positions stay as they are.
+    the class token and registers, a square number is left; ``token`` is the first token, ``last
+    token`` the last, and ``mean tokens`` the mean over the patches' tokens. Maps that go on in time
+    (channel × frame × height × width) are pooled frame by frame. Outputs without positions stay as
+    they are.
     """
 
     kind: str = "none"
@@ -58,9 +60,12 @@ class Pool:
         return cls(kind, int(grid))
 
     def __call__(
-        self, output: Shaped[Tensor, "stimulus ..."], where: str = "output"
+        self, output: Shaped[Tensor, "stimulus ..."], where: str = "output", patches: bool = True
     ) -> Shaped[Tensor, "stimulus ..."]:
         """The features of one node's output, one row per stimulus; may share its memory.
+
+        `patches` says whether tokens are those of an image, with a class token in front of a
+        square; all tokens of a sound or a text are alike.
 
         Raises
         ------
@@ -72,17 +77,22 @@ class Pool:
             return output
         if self.kind == "flatten":
             return output.reshape(len(output), -1)
-        if self.kind in ("token", "mean tokens"):
+        if self.kind in ("token", "last token", "mean tokens"):
             if output.ndim != 3:
                 raise DataError(
                     f"node {where!r} gives {tuple(output.shape[1:])} per stimulus, which are no"
                     f" tokens: pool {self.kind!r} needs (token, feature)"
                 )
-            if self.kind == "token":
-                return output[:, 0]
-            return output[:, _prefix(output.shape[1]) or 0 :].mean(1)
+            if self.kind != "mean tokens":
+                return output[:, 0 if self.kind == "token" else -1]
+            first = (_prefix(output.shape[1]) or 0) if patches else 0
+            return output[:, first:].mean(1)
         if output.ndim <= 2:
             return output
+        if output.ndim == 5:
+            frames = output.transpose(1, 2)  # (stimulus, frame, channel, height, width)
+            pooled = self(frames.flatten(0, 1), where, patches)
+            return pooled.unflatten(0, frames.shape[:2]).transpose(1, 2)
         maps = _as_maps(output, where)
         if self.kind == "pyramid":
             cells = [functional.adaptive_max_pool2d(maps, k).flatten(1) for k in LEVELS]
@@ -111,7 +121,7 @@ def _as_maps(
     if prefix is None:
         raise DataError(
             f"node {where!r} gives {tuple(output.shape[1:])} per stimulus, which is no map: use"
-            " pool 'flatten', 'token' or 'mean tokens'"
+            " pool 'flatten', 'token', 'last token' or 'mean tokens'"
         )
     side = math.isqrt(output.shape[1] - prefix)
     return output[:, prefix:].transpose(1, 2).unflatten(2, (side, side))

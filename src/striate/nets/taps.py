@@ -7,7 +7,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from striate.errors import DataError, RecipeError, unknown
@@ -43,8 +42,10 @@ class Taps:
             if node.partition(":")[0] not in parts:
                 raise RecipeError(unknown("node", node, parts, type(module).__name__))
 
-    def __call__(self, inputs: Shaped[Tensor, "stimulus ..."]) -> dict[str, Tensor]:
+    def __call__(self, inputs: Any) -> dict[str, Tensor]:
         """What `read` makes of each node's output, in the order of the nodes.
+
+        `inputs` is what the module takes: a tensor, or a mapping of arguments by name.
 
         Raises
         ------
@@ -73,7 +74,7 @@ class Taps:
 
         handles = [parts[p].register_forward_hook(tap(p)) for p in wanted]
         try:
-            self.module(inputs)
+            call(self.module, inputs)
         except _LastTapRead:
             pass
         finally:
@@ -96,7 +97,12 @@ def parts_of(module: nn.Module) -> dict[str, nn.Module]:
     return parts
 
 
-def shapes(module: nn.Module, inputs: Shaped[Tensor, "1 ..."]) -> dict[str, tuple[int, ...]]:
+def call(module: nn.Module, inputs: Any) -> Any:
+    """The forward pass on a tensor, or on arguments by name."""
+    return module(**inputs) if isinstance(inputs, Mapping) else module(inputs)
+
+
+def shapes(module: nn.Module, inputs: Any) -> dict[str, tuple[int, ...]]:
     """Nodes that return a tensor → its shape per stimulus, in the order of the forward pass."""
     found: dict[str, tuple[int, ...]] = {}
 
@@ -111,7 +117,7 @@ def shapes(module: nn.Module, inputs: Shaped[Tensor, "1 ..."]) -> dict[str, tupl
     handles = [part.register_forward_hook(tap(name)) for name, part in parts_of(module).items()]
     try:
         with torch.inference_mode():
-            module(inputs)
+            call(module, inputs)
     finally:
         for handle in handles:
             handle.remove()

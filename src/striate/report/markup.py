@@ -67,8 +67,8 @@ def figure(drawn: Picture | None) -> str:
     width, height = drawn.size
     return (
         "<figure><picture>"
-        f'<source media="screen and (prefers-color-scheme: dark)" srcset="{_inline(drawn.dark)}">'
-        f'<img src="{_inline(drawn.light)}" alt="{text(drawn.alt)}" width="{width // 2}"'
+        f'<source media="screen and (prefers-color-scheme: dark)" srcset="{inline(drawn.dark)}">'
+        f'<img src="{inline(drawn.light)}" alt="{text(drawn.alt)}" width="{width // 2}"'
         f' height="{height // 2}">'
         f"</picture><figcaption>{text(drawn.caption)}</figcaption></figure>"
     )
@@ -100,7 +100,8 @@ def tiles(entries: Iterable[tuple[str, str, str]]) -> str:
     return f'<dl class="tiles">{found}</dl>' if found else ""
 
 
-def _inline(png: bytes) -> str:
+def inline(png: bytes) -> str:
+    """A picture as an address that holds all of it."""
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 

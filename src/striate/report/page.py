@@ -10,7 +10,9 @@ import pandas as pd
 
 from striate.report import contest, figures, rdms, tables
 from striate.report.canvas import Picture
+from striate.report.features import features
 from striate.report.fits import fits
+from striate.report.looks import files, looks
 from striate.report.markup import figure, folded, paragraph, section, text, tiles
 from striate.report.record import Report
 from striate.report.sources import read_recipe
@@ -26,10 +28,11 @@ def write_page(report: Report, folder: Path) -> None:
     """Write ``report.html`` and its figures, ``figures/*.png``, into the run's folder."""
     drawn = pictures(report)
     place = folder / "figures"
-    if drawn:
+    written = {n: one.light for n, one in drawn.items()} | files(report.looks)
+    if written:
         place.mkdir(exist_ok=True)
-    for name, one in drawn.items():
-        (place / f"{name}.png").write_bytes(one.light)
+    for name, content in written.items():
+        (place / f"{name}.png").write_bytes(content)
     (folder / "report.html").write_text(
         render(report, drawn), encoding="utf-8", errors="replace", newline="\n"
     )
@@ -87,6 +90,8 @@ def render(report: Report, drawn: dict[str, Picture]) -> str:
         "members": ("Members compared", [show("members"), tables.members(summary)]),
         "layers": ("Score by layer", [show("layers")]),
         "fits": ("What was fitted on what", fits(report.fits)),
+        "features": ("Features", features(report)),
+        "looks": ("What each feature sees", looks(report.looks)),
         "data": ("Data", tables.data(summary)),
         "recipe": (
             "Recipe and provenance",

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from striate.data import Responses
+from striate.report.looks import Looks
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,9 @@ class Report:
         Prepared responses by subject.
     machine
         Versions, device, seconds, peak memory.
+    looks
+        What the features see of one stimulus; None where there is no picture, and of a run that
+        was read back.
     folder
         Where it was written; None before.
 
@@ -44,6 +48,7 @@ class Report:
     predicted: Mapping[str, Responses] = field(default_factory=dict)
     truth: Mapping[str, Responses] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
+    looks: Looks | None = None
     folder: Path | None = None
 
     def in_words(self) -> str:
@@ -64,5 +69,11 @@ class Report:
                 for roi, v in list(regions.items())[:12]
             ]
             lines.append(f"{name:15s} {text}" + (f"  ({', '.join(parts)})" if parts else ""))
+        if gone := self.summary.get("left_out"):
+            first, rows = gone["stimuli"][0], sum(gone["rows"].values())
+            lines.append(
+                f"left out        {first['stimulus']} ({len(gone['stimuli'])} in all, with {rows}"
+                f" rows): {first['error']}"
+            )
         lines.append(f"report          {self.folder}/report.html")
         return "\n".join(lines)

@@ -201,7 +201,7 @@ def provenance(machine: Mapping[str, Any]) -> str:
         ["seconds", duration(machine.get("seconds"))],
         ["peak memory", f"{peak / 1e9:.2f} GB" if isinstance(peak, int | float) else ""],
     ]
-    told = {"date", "finished", "seconds", "peak_memory_bytes", "versions"}
+    told = {"date", "finished", "seconds", "peak_memory_bytes", "versions", "features"}
     lines += [[k, v] for k, v in machine.items() if k not in told and v not in ("", None)]
     versions = machine.get("versions", {})
     lines.append(["versions", ", ".join(f"{k} {v}" for k, v in versions.items())])

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from striate.errors import some
 from striate.report.record import Report
 from striate.report.sources import encoder_of, read_recipe, source_of
 from striate.scores import SCORES
@@ -82,8 +83,25 @@ def duration(seconds: Any) -> str:
 def verdict(report: Report) -> list[str]:
     """What was predicted from what, how well, against which ceiling, and whether to believe it."""
     told = [_what(report), _how_well(report), _above_chance(report)]
-    told += [_official(report), _against_members(report), _not_predicted(report), *_leaks(report)]
+    told += [_official(report), _against_members(report), _not_predicted(report)]
+    told += [left_out(report.summary), *_leaks(report)]
     return [t for t in told if t]
+
+
+def left_out(summary: Mapping[str, Any]) -> str:
+    """Stimuli whose features could not be computed: how many, which, and how many rows that cost.
+
+    Empty where there are none.
+    """
+    found = summary.get("left_out", {})
+    names = [str(line["stimulus"]) for line in found.get("stimuli", [])]
+    if not names:
+        return ""
+    rows = sum(found.get("rows", {}).values())
+    return (
+        f"Beware: {count(len(names), 'stimulus')} ({some(names)}) with {count(rows, 'row')} of"
+        " responses left out, because features could not be computed."
+    )
 
 
 def _not_predicted(report: Report) -> str:

@@ -2,8 +2,18 @@
 
 from striate.run.describe import describe_plan
 from striate.run.fresh import predict_images
+from striate.run.looks import look
 from striate.run.outer import run_recipe
 from striate.run.plan import Plan, Task, in_order
 from striate.run.work import Work
 
-__all__ = ["Plan", "Task", "Work", "describe_plan", "in_order", "predict_images", "run_recipe"]
+__all__ = [
+    "Plan",
+    "Task",
+    "Work",
+    "describe_plan",
+    "in_order",
+    "look",
+    "predict_images",
+    "run_recipe",
+]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 
 from striate.data import Responses, Stimuli, merge
 from striate.errors import DataError
 from striate.machine import Machine, here, using
 from striate.recipe import Recipe
+from striate.run.asked import asked, trains
+from striate.run.filling import without_broken
 from striate.run.leakage import find_leakage
 from striate.run.outer import execute
 from striate.run.plan import Plan
-from striate.run.rows import Ids
 from striate.run.work import Work
 
 
@@ -27,7 +29,8 @@ def predict_images(
     Raises
     ------
     StriateError
-        When images cannot be read, or the recipe predicts pairs of stimuli.
+        When images cannot be read, unless the recipe skips those, or the recipe predicts pairs of
+        stimuli.
 
     """
     if not images:
@@ -36,22 +39,22 @@ def predict_images(
         stems = Stimuli.from_files(images)
         table = stems.table
         table.index = table.index.map(lambda stem: f"new/{stem}")
-        plan = Plan(recipe, Stimuli(table))
+        new = Stimuli(table)
+        plan = Plan(recipe, new)
+        if recipe.on_error == "skip":
+            plan, left_out = without_broken(plan, {}, new)
+            _warn(left_out.get("stimuli", ()), new)
         if recipe.near_duplicates == "group":
             find_leakage(plan)
         answer, work = plan.recipe.member[-1], Work(plan)
-        tasks = [t for train in _trains(plan) for t in plan.tasks(answer, train, plan.extra)]
-        execute(work, tasks)
-        fits = [work.predictions(answer, train, plan.extra) for train in _trains(plan)]
+        execute(work, asked(plan))
+        fits = [work.predictions(answer, train, plan.extra) for train in trains(plan)]
         return merge(b for found in fits for b in found.values())
 
 
-def _trains(plan: Plan) -> list[Ids]:
-    """Training sets of the folds, or the one of all that may be trained on."""
-    outer, last = plan.outer(), [c for c in plan.calls() if c.name == "final"]
-    if plan.recipe.final == "mean of folds" and len(outer) > 1:
-        return [c.train for c in outer]
-    if last:
-        return [last[0].train]
-    part, new = plan.stimuli.table["part"].astype(str), set(plan.extra)
-    return [tuple(i for i in plan.stimuli.ids if part[i] in ("", "train") and i not in new)]
+def _warn(left_out: Iterable[Mapping[str, str]], new: Stimuli) -> None:
+    """Tell which of the new images are not predicted."""
+    lines = [line for line in left_out if line["stimulus"] in new.ids]
+    if lines:
+        first = f"{lines[0]['stimulus']}: {lines[0]['error']}"
+        warnings.warn(f"{len(lines)} of {len(new)} images left out, such as {first}", stacklevel=3)

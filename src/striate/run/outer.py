@@ -19,11 +19,14 @@ from striate.errors import DataError
 from striate.machine import Machine, here, track, using
 from striate.recipe import Recipe
 from striate.report import Report, write_run
+from striate.run.filling import Told, fill_for, without_broken
 from striate.run.leakage import Leakage, find_leakage
+from striate.run.looks import example
 from striate.run.outcome import DRAWS, expected, headline, intervals, rdm_permutation
 from striate.run.plan import Plan, Task, in_order
+from striate.run.remote import Fit, Source, fit_remotely
 from striate.run.resolve import resolved
-from striate.run.work import Remote, Work, execute_remotely
+from striate.run.work import Work
 from striate.scores import score_table
 from striate.scores.correlation import FEWEST_ROWS
 from striate.splits import Call, duplicates
@@ -55,7 +58,10 @@ def run_recipe(
     """
     with using(machine or here()):
         started = time.perf_counter()
-        plan = Plan(recipe)
+        plan, features = Plan(recipe), Told()
+        left_out: dict[str, Any] = {}
+        if recipe.on_error == "skip":
+            plan, left_out = without_broken(plan, features)
         text = resolved(plan).toml()
         leakage = find_leakage(plan)
         outer, final = plan.outer(), plan.final()
@@ -73,7 +79,7 @@ def run_recipe(
             )
         wanted = plan.wanted()
         work = Work(plan)
-        execute(work, wanted)
+        execute(work, wanted, features)
 
         members, first = [m.name for m in plan.recipe.member], recipe.scores[0]
         answer = members[-1]
@@ -100,6 +106,8 @@ def run_recipe(
             },
             "expect": expected(recipe, scores[answer]),
         }
+        if left_out:
+            summary["left_out"] = left_out
         if told:
             summary["final"] = _scored(plan, told, ended)[0]
         report = Report(
@@ -109,7 +117,8 @@ def run_recipe(
             fits=fits,
             predicted=merge([*predicted[answer].values(), *ended[answer].values()]),
             truth=truth,
-            machine=_machine(time.perf_counter() - started),
+            machine=_machine(time.perf_counter() - started) | {"features": features},
+            looks=example(plan),
         )
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = write_run(report, Path(out) / f"{stamp}-{name.replace('/', '-')}")
@@ -137,12 +146,16 @@ def _scored(
     return scores, pd.concat(tables, ignore_index=True)
 
 
-def execute(work: Work, wanted: Sequence[Task]) -> None:
-    """Do all tasks and those that they need, wave by wave, here or on Dask."""
+def execute(work: Work, wanted: Sequence[Task], told: Told | None = None) -> None:
+    """Do all tasks and those that they need, wave by wave, here or on Dask.
+
+    The features that they read are extracted first, and `told` is what became of these.
+    """
     waves = in_order(wanted)
     total = sum(map(len, waves))
     machine = here()
-    recipe = resolved(work.plan).toml() if machine.scheduler else ""
+    todo = [t for wave in waves for t in wave if not work.has(t)]
+    fill_for(work.plan, todo, {} if told is None else told)
 
     def done() -> Iterator[Any]:
         for wave in waves:
@@ -152,12 +165,11 @@ def execute(work: Work, wanted: Sequence[Task]) -> None:
             if not machine.scheduler:
                 yield from map(work.execute, todo)
                 continue
-            plan = work.plan
-            jobs = [
-                Remote(recipe, plan.pairs, plan.same_folds, machine, t.key, t.rows_key)
-                for t in todo
-            ]
-            for key, seconds in machine.map(execute_remotely, jobs):
+            if not todo:
+                continue
+            plan, source, lent = work.plan, Source.of(work.plan), machine.lent()
+            jobs = [Fit(source, plan.pairs, plan.same_folds, lent, t.key, t.rows_key) for t in todo]
+            for key, seconds in machine.map(fit_remotely, jobs):
                 work.seconds[key] = seconds
                 yield None
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from striate.data import (
     Features,
+    Order,
     Responses,
     Space,
     Stimuli,
@@ -24,12 +25,19 @@ from striate.data import (
 )
 from striate.errors import DataError, RecipeError, StriateError, unknown
 from striate.machine import here
-from striate.media import digests
 from striate.prepare import Preparation
 from striate.recipe import Member, Recipe, expand
 from striate.registry import build, identity, key_of, make
+from striate.run.content import (
+    contents,
+    digested,
+    without_listed,
+    without_rows,
+    without_stimuli,
+)
 from striate.run.groups import Group, Job, jobs_of
 from striate.run.rows import Ids, Rows, named, with_rows, with_units
+from striate.run.timing import in_natural_order, needed, timed
 from striate.scores import SCORES
 from striate.splits import Call, folds_of, joined, kept_apart, leak_units
 from striate.store import open_store, stored_spaces
@@ -77,11 +85,15 @@ class Plan:
     extra
         Stimuli beyond the dataset's and its split: every subject gets a row without values for
         each, to be predicted.
+    without
+        Stimuli to leave out, with all rows that answer to them, as if they were not there.
 
     """
 
-    def __init__(self, recipe: Recipe, extra: Stimuli | None = None) -> None:
-        self.source = recipe
+    def __init__(
+        self, recipe: Recipe, extra: Stimuli | None = None, without: Iterable[str] = ()
+    ) -> None:
+        self.source, self.without = recipe, tuple(without)
         self.recipe = expand(recipe)
         base = recipe.base
         for score in recipe.scores:
@@ -90,32 +102,39 @@ class Plan:
         self.store = open_store(here().store)
         self.dataset = build("dataset", recipe.dataset, base)
         self.preparation: Preparation = make(Preparation, recipe.responses, "responses", base)
-        self.split = build("split", recipe.split, base) if recipe.split else self.dataset.split()
+        split = build("split", recipe.split, base) if recipe.split else self.dataset.split()
+        self.split = without_listed(split, self.without)
         self.features = {n: build("extractor", t, base) for n, t in self.recipe.features.items()}
         self.steps = {
             m.name: tuple(build("step", s, base) for s in m.steps) for m in self.recipe.member
         }
         self.encoders = {m.name: build("encoder", m.encoder, base) for m in self.recipe.member}
-        blocks = self.preparation({s: named(b, s) for s, b in self.dataset.responses().items()})
+        blocks = {s: named(b, s) for s, b in self.dataset.responses().items()}
+        blocks = self.preparation({s: without_rows(b, self.without) for s, b in blocks.items()})
         # Rows without values decide no fit, so they are no part of what was fitted on.
         self._block_keys = {s: digest(b[has_truth(b)]) for s, b in blocks.items()}
+        extra = without_stimuli(extra, self.without) if extra else None
         self.extra = extra.ids if extra else ()
         if extra:
             blocks = {s: with_rows(b, extra.ids) for s, b in blocks.items()}
         shown = {s for b in blocks.values() for s in slots(b).ravel()}
-        known = self.dataset.stimuli()
+        known = without_stimuli(self.dataset.stimuli(), self.without)
         if extra:
             known = Stimuli(pd.concat([known.table, extra.table]))
         lost = sorted(shown - set(known.ids), key=natural_key)
         if lost:
             raise DataError(f"responses name stimulus {lost[0]!r}, which the dataset does not have")
-        self.stimuli = digests(known.select(sorted(shown, key=natural_key)))
+        steps, ids = self.steps.values(), in_natural_order(shown)
+        self.order = Order.of(known) if any(map(timed, steps)) else Order()
+        # A chunk that nobody answered to may yet be a feature of those behind it.
+        around = shown.union(*(needed(s, ids, self.order)[0] for s in steps if timed(s)))
+        skip = recipe.on_error == "skip"
+        self.around = digested(known.select(in_natural_order(around)), skip)
+        self.stimuli = self.around.select(ids)
         self.rows = Rows(blocks, self.stimuli.ids)
         self._layouts = {s: self.rows.layout(s) for s in blocks}
         self.spaces = dict(self._spaces())
-        self._content = dict(
-            zip(self.stimuli.ids, self.stimuli.table["digest"].astype(str), strict=True)
-        )
+        self._content = contents(self.around, self.spaces)
         self._others: dict[str, tuple[str, ...]] = {}
         self._spaces_of: dict[str, dict[str, Space]] = {}
         self._jobs: dict[object, tuple[tuple[Job, str], ...]] = {}
@@ -142,6 +161,7 @@ class Plan:
         self.responses = {s: with_units(b, self.units) for s, b in self._blocks.items()}
         self._planned: dict[tuple[str, str, str], tuple[Task, ...]] = {}
         self._ids_keys: dict[Ids, str] = {}
+        self._seen_keys: dict[tuple[str, Ids], str] = {}
         self._rows_keys: dict[tuple[str, str], str] = {}
         self.kept: set[str] = set()
         given = leak_units(known, columns) if same_folds else units
@@ -240,14 +260,14 @@ class Plan:
             [[n, s.key] for n, s in self.spaces_of(member).items()],
             [[n, [t.key for t in ts]] for n, ts in apart.items()],
             [[n, [t.key for t in ts]] for n, ts in together.items()],
-            self._ids_key(train) if fitted else "",
+            self._seen_key(member, train) if fitted else "",
             self.preparation.zscore == "train",
         )
         for job, labels in self._jobs_of(member, starts):
             start = starts[job.start] if starts and job.start is not None else None
             key = key_of("fit", shared, labels, start.key if start else "")
             subjects = {s: self._rows_key(s, rows) for g in job.groups for s, _ in g}
-            rows_key = key_of(self._ids_key(rows), subjects)
+            rows_key = key_of(self._seen_key(member, rows), subjects)
             task = Task(key, rows_key, member.name, train, rows, job.groups, apart, together, start)
             yield self._tasks.setdefault((key, rows_key), task)
 
@@ -306,11 +326,11 @@ class Plan:
 
     def _spaces(self) -> Iterator[tuple[str, Space]]:
         for name, extractor in self.features.items():
-            if getattr(extractor, "by_id", False):
-                yield from extractor.space(name).items()
+            if hasattr(extractor, "open_spaces"):  # reads where its rows are; nothing is stored
+                yield from extractor.open_spaces(name, self.around).items()
             else:
                 key = key_of(identity(extractor))
-                yield from stored_spaces(self.store, name, extractor, key, self.stimuli).items()
+                yield from stored_spaces(self.store, name, extractor, key, self.around).items()
 
     def _ids_key(self, ids: Ids) -> str:
         """Digest of stimuli: their ids, contents and leak units."""
@@ -318,6 +338,27 @@ class Plan:
             lines = [(i, self._content[i], self.units[i]) for i in ids]
             self._ids_keys[ids] = key_of(lines)
         return self._ids_keys[ids]
+
+    def _seen_key(self, member: Member, ids: Ids) -> str:
+        """Digest of stimuli, and of the chunks around them that make the member's features."""
+        place = member.name, ids
+        if place not in self._seen_keys:
+            around = in_natural_order(self._reached(member, ids))
+            lines = [(i, self._content[i], *self.order.places.get(i, ())) for i in around]
+            own = self._ids_key(ids)
+            self._seen_keys[place] = key_of(own, lines) if lines else own
+        return self._seen_keys[place]
+
+    def _reached(self, member: Member, ids: Ids) -> set[str]:
+        """The chunks that decide features of some stimuli, of its members too; none without time.
+
+        The stimuli themselves are among them: their places decide too.
+        """
+        steps = self.steps[member.name]
+        found = set(needed(steps, ids, self.order)[0]) if timed(steps) else set()
+        for name in self._members_of(member):
+            found |= self._reached(self.recipe.named(name), ids)
+        return found
 
     def _rows_key(self, subject: str, ids: Ids) -> str:
         """Digest of the rows of a subject that some stimuli have."""

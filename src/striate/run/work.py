@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-import tomllib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,10 +24,10 @@ from striate.data import (
 )
 from striate.errors import DataError, RecipeError, StriateError
 from striate.interfaces import learned, with_learned
-from striate.machine import Machine, using
-from striate.recipe import Member, parse
+from striate.recipe import Member
 from striate.registry import identity, key_of
 from striate.run.plan import Ids, Plan, Predictions, Task
+from striate.run.timing import applied, needed
 from striate.store import Products, Unstorable
 
 Scales: TypeAlias = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -136,11 +134,12 @@ class Work:
         if not len(template):
             return {}
         spaces = self.plan.spaces_of(self.plan.recipe.named(task.member))
-        asked = sorted(set(slots(template).ravel()), key=natural_key)
-        view = Features(spaces, tuple(asked))
-        for step in steps:
-            view = step.transform(view)
-        view = replace(view, members=self._members(task.together, scale))
+        asked = tuple(sorted(set(slots(template).ravel()), key=natural_key))
+        view = Features(spaces, asked, order=self.plan.order)
+        wanted = needed(steps, asked, self.plan.order)
+        for step, ids in zip(steps, wanted[1:], strict=True):
+            view = applied(step, view, ids)
+        view = replace(view.rows(asked), members=self._members(task.together, scale))
         predicted = merge([encoder.predict(view, template)])
         return {s: self._finish(s, b, scale) for s, b in predicted.items()}
 
@@ -164,23 +163,27 @@ class Work:
         What stands behind the last few steps is remembered, because members that differ in later
         steps or in their encoder alone share it.
         """
-        view = Features(spaces, seen)
+        view = Features(spaces, seen, order=self.plan.order)
         fitted: list[Any] = []
         if not spaces:
             return fitted, view
         place = key_of([[n, s.key] for n, s in spaces.items()], list(seen))
-        for k, step in enumerate(self.plan.steps[member.name]):
+        steps = self.plan.steps[member.name]
+        wanted = needed(steps, seen, self.plan.order)
+        for k, (step, ids) in enumerate(zip(steps, wanted[1:], strict=True)):
             if before is not None:
                 fitted.append(before[k])
-                view = before[k].transform(view)
+                view = applied(before[k], view, ids)
                 continue
             place = key_of(place, identity(step))
+            # Steps learn from `seen` alone, but later ones may need what stands around it.
+            wide = place if ids == seen else key_of(place, list(ids))
             with self._lock:
-                if place not in self._views:
-                    done = step.fit(view)
-                    self._views[place] = (done, done.transform(view))
-                self._views.move_to_end(place)
-                done, view = self._views[place]
+                if wide not in self._views:
+                    done = step.fit(view.rows(seen))
+                    self._views[wide] = (done, applied(done, view, ids))
+                self._views.move_to_end(wide)
+                done, view = self._views[wide]
                 while len(self._views) > REMEMBERED:
                     self._views.popitem(last=False)
             fitted.append(done)
@@ -267,37 +270,3 @@ class Work:
 
 def _state(steps: Iterable[Any], encoder: Any) -> dict[str, Any]:
     return {"steps": [learned(s) for s in steps], "encoder": learned(encoder)}
-
-
-@lru_cache(maxsize=1)
-def _work_of(recipe: str, pairs: tuple[tuple[str, str], ...], same_folds: bool) -> Work:
-    plan = Plan(parse(tomllib.loads(recipe)))
-    plan.regroup(pairs, same_folds)
-    plan.wanted()
-    return Work(plan)
-
-
-_PLANNING = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Remote:
-    """One task for another machine, which plans the recipe itself and finds the task by its keys.
-
-    The machine's store must be shared.
-    """
-
-    recipe: str
-    pairs: tuple[tuple[str, str], ...]
-    same_folds: bool
-    machine: Machine
-    key: str
-    rows_key: str
-
-
-def execute_remotely(job: Remote) -> tuple[str, float]:
-    """Do one task; returns its key and its seconds."""
-    with using(job.machine):
-        with _PLANNING:
-            work = _work_of(job.recipe, job.pairs, job.same_folds)
-        return job.key, work.execute(work.plan.find(job.key, job.rows_key))

@@ -92,6 +92,23 @@ class Entry:
             self._scan()
             return tuple(self._forms)
 
+    def facts(self, digests: Iterable[str]) -> dict[str, Any]:
+        """What is stored of some rows: their number, types, bytes, and worst error of rounding.
+
+        Bytes are those of all blocks that hold any of the rows, with all their spaces.
+        """
+        with self._lock:
+            self._scan()
+            there = [self._place[d][0] for d in dict.fromkeys(digests) if d in self._place]
+            blocks = [self._blocks[n] for n in dict.fromkeys(there)]
+            told = [s for b in blocks for s in b.manifest["about"]["spaces"].values()]
+            return {
+                "rows": len(there),
+                "dtypes": sorted({str(f.dtype) for f in self._forms.values()}),
+                "bytes": sum(size for b in blocks for size, _ in b.manifest["files"].values()),
+                "rounding": max((s["rounding"] for s in told if "rounding" in s), default=None),
+            }
+
     def missing(self, digests: Iterable[str], spaces: Iterable[str] | None = None) -> list[str]:
         """Those of the digests that are not stored, each once, in the order given.
 
@@ -121,11 +138,15 @@ class Entry:
                 self._forget(damaged)
 
     def append(
-        self, digests: Sequence[str], arrays: Mapping[str, Shaped[np.ndarray, "stimulus ..."]]
+        self,
+        digests: Sequence[str],
+        arrays: Mapping[str, Shaped[np.ndarray, "stimulus ..."]],
+        rounding: Mapping[str, float] | None = None,
     ) -> None:
         """Store one batch: a row of every space for each digest.
 
-        Where the very same batch is stored already, that one stays.
+        Where the very same batch is stored already, that one stays. `rounding` says of a space how
+        far its values are from what they were before they were rounded; it is kept beside them.
 
         Raises
         ------
@@ -160,6 +181,7 @@ class Entry:
             "digests": list(digests),
             "spaces": {
                 s: {"file": files[s], "shape": arrays[s].shape, "dtype": forms[s].dtype.str}
+                | ({"rounding": rounding[s]} if rounding and s in rounding else {})
                 for s in forms
             },
         }

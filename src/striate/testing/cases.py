@@ -10,6 +10,7 @@ import pandas as pd
 from striate.data import (
     ArraySpace,
     Features,
+    Order,
     Responses,
     assemble,
     label_responses,
@@ -39,7 +40,10 @@ class Case:
 
 
 def stimuli_case(seed: int = 0) -> Case:
-    """A row is a stimulus; two groups of targets are linear in two spaces of maps."""
+    """A row is a stimulus; two groups of targets are linear in two spaces of maps.
+
+    The stimuli are chunks of two movies.
+    """
     rng = np.random.default_rng(seed)
     ids = [f"im{k}" for k in range(72)]
     arrays = {n: rng.standard_normal((72, 3, 2, 2)).astype(np.float32) for n in ("a", "b")}
@@ -51,9 +55,9 @@ def stimuli_case(seed: int = 0) -> Case:
     spaces = {n: ArraySpace(tuple(ids), v, f"made-up {n} {seed}") for n, v in arrays.items()}
     train = block.isel(row=slice(0, 54))
     groups = ([train.isel(target=slice(0, 3))], [train.isel(target=slice(3, 5))])
-    return Case(
-        Features(spaces, tuple(ids)), groups, without_targets(block.isel(row=slice(54, 72)))
-    )
+    order = Order({i: (f"movie{k // 36}", k % 36) for k, i in enumerate(ids)})
+    features = Features(spaces, tuple(ids), order=order)
+    return Case(features, groups, without_targets(block.isel(row=slice(54, 72))))
 
 
 def pairs_case(seed: int = 0) -> Case:

@@ -64,13 +64,14 @@ def check_extractor(extractor: Any, stimuli: Stimuli) -> None:
         for what, (shown, batch, rows) in others.items():
             for space, values in _gathered(extractor, shown, batch, spaces).items():
                 same(whole[space][rows], values, f"{name}: {what} of space {space!r}")
-        if getattr(extractor, "by_id", False):
-            found = extractor.space("x")
-            fine = set(found) == {f"x.{s}" for s in spaces}
-            must(fine, f"{name}.space('x') has {some(found)}, but must have x.{some(spaces)}")
-            for space in spaces:
+        if hasattr(extractor, "open_spaces"):
+            found = extractor.open_spaces("x", stimuli)
+            wanted = {f"x.{s}" if s else "x": s for s in spaces}
+            fine = set(found) == set(wanted)
+            must(fine, f"{name}.open_spaces('x') has {some(found)}, but must have {some(wanted)}")
+            for place, space in wanted.items():
                 what = f"{name}: space {space!r} differs from what a pass gives"
-                same(whole[space], found[f"x.{space}"].read(stimuli.ids), what)
+                same(whole[space], found[place].read(stimuli.ids), what)
 
 
 def check_dataset(dataset: Any) -> None:
