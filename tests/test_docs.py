@@ -28,9 +28,16 @@ def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def call(folder: Path, *arguments: str) -> str:
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store that all documents share, in whatever process they are run: twins are all alike."""
+    base = tmp_path_factory.getbasetemp()
+    return str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "documents-store")
+
+
+def call(folder: Path, store: str, *arguments: str) -> str:
     """What a fresh Python prints, working in a folder; its errors fail the test."""
-    place = {"STRIATE_STORE": str(folder / "store"), "PYTHONWARNINGS": "error::UserWarning"}
+    place = {"STRIATE_STORE": store, "PYTHONWARNINGS": "error::UserWarning"}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
@@ -72,9 +79,10 @@ def test_plug_ins_of_contributing_run(tmp_path):
     assert late["stack"] > late["ridge@light.grid=2"]
 
 
-def test_commands_of_the_readme_run(tmp_path, monkeypatch):
+def test_commands_of_the_readme_run(tmp_path, store, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STRIATE_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("STRIATE_STORE", store)
+    film(tmp_path / "clip.mp4")
     (lines,) = [b for b in blocks("README.md", "sh") if "striate twin" in b]
     Folder.twin(tmp_path / "other", seed=1)
     new = tmp_path / "new_images"
@@ -89,18 +97,19 @@ def test_commands_of_the_readme_run(tmp_path, monkeypatch):
         result = CliRunner().invoke(app, words[1:], catch_exceptions=False)
         assert result.exit_code == 0, f"{line}: {result.output}"
         printed.append(result.output)
-    _, checked, planned, ran, predicted, listed = printed
+    _, checked, planned, ran, looked, predicted, listed = printed
     assert "480 images" in checked
     assert "tasks" in planned
     assert "report.html" in ran
+    assert "look.png" in looked and Path("look.png").is_file()
     assert "rows" in predicted
     assert "folder/ridge" in listed
 
 
-def test_code_of_the_readme_runs(tmp_path):
+def test_code_of_the_readme_runs(tmp_path, store):
     for k, block in enumerate(blocks("README.md", "python")):
         (tmp_path / f"block{k}.py").write_text(block, "utf-8")
-        call(tmp_path, f"block{k}.py")
+        call(tmp_path, store, f"block{k}.py")
     assert list((tmp_path / "runs").glob("*/report.html"))
 
 
@@ -152,7 +161,7 @@ def test_film_recipe_of_the_readme_runs(tmp_path):
         ("rsa_2019.py", "known"),
     ],
 )
-def test_example_runs(example, shows, tmp_path):
-    printed = call(tmp_path, str(ROOT / "examples" / example), str(tmp_path / "out"))
+def test_example_runs(example, shows, tmp_path, store):
+    printed = call(tmp_path, store, str(ROOT / "examples" / example), str(tmp_path / "out"))
     assert shows in printed
     assert list((tmp_path / "out" / "runs").glob("*/report.html"))

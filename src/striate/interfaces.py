@@ -69,7 +69,7 @@ class Extractor(Protocol):
         name) as `striate.data.Space`, which read themselves: nothing is stored.
     ``picture(stimuli)``
         What it sees of the first stimulus, for people to look at: an array (row, column, 3) of 8
-        bits, or None.
+        bits, or None. The first line of the method's docstring is its caption.
     ``dtype``
         A field: floating values are stored as ``float32`` or ``float16``.
 

@@ -211,6 +211,9 @@ def _fields(component: Any) -> dict[str, Any]:
     }
 
 
+_LEAVES = (str, int, float, bool)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
@@ -221,7 +224,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
     if isinstance(value, Iterable):
-        return [_plain(v) for v in value]
+        # Keys are made of long lists of text and numbers, which need no look inside.
+        return [v if type(v) in _LEAVES else _plain(v) for v in value]
     return str(value)
 
 

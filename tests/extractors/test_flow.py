@@ -95,7 +95,7 @@ def test_pairs_are_kept_or_pooled(stimuli, found):
 
 def test_films_of_different_length_can_not_be_kept_by_rate(stimuli):
     keep = dataclasses.replace(SMALL, time="keep", frames={"rate": 6})
-    with pytest.raises(DataError, match=r"different shapes.*state a fixed number of frames"):
+    with pytest.raises(DataError, match=r"different shapes.*state a fixed length"):
         gathered(keep, stimuli, batch=64)
 
 

@@ -74,7 +74,7 @@ def test_motion_through_i3d_is_the_network_on_the_flow(folder):
     for row, shown in zip(found["pooled"], stimuli.shown(), strict=True):
         frames = np.stack([np.asarray(f) for f in read_frames(shown, Frames(4))])
         with torch.inference_mode():
-            flow = scaled(flow_of(torch.from_numpy(frames), LucasKanade()))
+            flow = scaled(flow_of(torch.from_numpy(frames), LucasKanade()), quantised=True)
             x = flow.transpose(0, 1)[None]
             for name, part in module.named_children():
                 x = part(x)

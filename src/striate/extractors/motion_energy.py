@@ -81,13 +81,14 @@ class MotionEnergy:
         """The wavelets."""
         return Wavelets(**{f.name: getattr(self, f.name) for f in fields(Wavelets)})
 
-    def picture(self, stimuli: Stimuli) -> UInt8[np.ndarray, "row column 3"]:
+    def picture(self, stimuli: Stimuli) -> UInt8[np.ndarray, "row column 3"] | None:
         """Where there is motion, at each spatial frequency, over the whole film."""
         found = next(iter(self(stimuli)))
         channels = enumerate(self.wavelets().channels())
         moving = [i for i, (speed, direction) in channels if speed and direction is not None]
         kept = [found[n][0].reshape(-1, *found[n].shape[-3:]).mean(0) for n in self.names()]
-        return looks.maps(k[moving].sum(0) for k in kept)
+        places = [m for k in kept if (m := k[moving].sum(0)).size > 1]
+        return looks.maps(places) if places else None
 
     def __call__(self, stimuli: Stimuli) -> Iterator[dict[str, np.ndarray]]:
         """Batches in the order of the stimuli: space → array (stimulus, channel, row, column)."""

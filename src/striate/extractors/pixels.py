@@ -69,7 +69,7 @@ class Pixels:
         return one_pass(stimuli.shown(), read, lambda x: {"pixels": x}, self.time, items)
 
     def picture(self, stimuli: Stimuli) -> UInt8[np.ndarray, "row column 3"]:
-        """Some of the thumbnails."""
+        """Thumbnails of some frames."""
         images = images_of(stimuli.shown()[0], Frames.parse(self.frames))
         small = np.stack([self.thumbnail(i) for i in images]).transpose(0, 2, 3, 1)
         small = np.repeat(small, 3 // small.shape[-1], axis=-1)

@@ -106,10 +106,14 @@ class Sound:
         )
 
     def picture(self, stimuli: Stimuli) -> UInt8[np.ndarray, "row column 3"]:
-        """Bands, or coefficients, over time."""
+        """Bands, or coefficients each scaled by itself, over time."""
         heard = waveform(stimuli.shown()[0], self.rate)
         sound = fitted(heard, self.seconds, self.rate, self.length)
-        return looks.spectrum(self.spectrum()(torch.from_numpy(sound[None]))[0].numpy())
+        found = self.spectrum()(torch.from_numpy(sound[None]))[0].numpy()
+        if self.kind == "mfcc":  # the first coefficient, loudness, would outshine all others
+            spread = np.maximum(found.std(0), 1e-6)
+            found = ((found - found.mean(0)) / spread).clip(-2.5, 2.5)
+        return looks.spectrum(found)
 
     def __call__(self, stimuli: Stimuli) -> Iterator[dict[str, np.ndarray]]:
         """Batches in the order of the stimuli: space → array (stimulus, …)."""

@@ -106,7 +106,7 @@ class Nodes:
         return list(nodes_of(self.network(), self.shows()).items())
 
     def picture(self, stimuli: Stimuli) -> UInt8[np.ndarray, "row column 3"] | None:
-        """What the network is shown of a stimulus, for people to look at."""
+        """What the network is shown, resized and cropped."""
         return self.shows().picture(stimuli.shown()[0])
 
     def kept(self) -> Kept:

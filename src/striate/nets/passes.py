@@ -111,8 +111,8 @@ def over_time(
         shapes = sorted({tuple(o.shape[1:]) for o in outputs})
         raise DataError(
             f"stimuli {ids[0]!r} to {ids[-1]!r} give features of different shapes"
-            f" {shapes[0]} and {shapes[-1]}: state a fixed length (frames = 16 of films, seconds = 3"
-            " of sounds), or pool over it"
+            f" {shapes[0]} and {shapes[-1]}: state a fixed length (frames = 16, or seconds = 3 of"
+            " sounds), or pool over it"
         )
     joined = outputs[0] if len(outputs) == 1 else torch.cat(list(outputs))
     if time == "keep":
