@@ -32,6 +32,9 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 _IDLE: dict[str, nn.Module] = {}
 """The network that was used last, unless a pass is using it."""
 
+_RUNS: dict[tuple[str, ...], dict[str, int]] = {}
+"""How often parts of a network run until its last node, where a pass has shown it."""
+
 _SIZES: dict[str, int] = {}
 """Batch sizes that were found by trying."""
 
@@ -101,7 +104,8 @@ def features(
     whole = any(n.startswith("intermediates") for n in nodes)
     with _borrowed(network, None if whole else nodes) as module:
         module.to(device)
-        taps = Taps(module, nodes, kept.reader(shows.kind))
+        place = (_key(network), *sorted(nodes))
+        taps = Taps(module, nodes, kept.reader(shows.kind), _RUNS.get(place))
 
         def compute(items: Tensor) -> dict[str, Tensor]:
             with _precision(device, kept.precision):
@@ -112,6 +116,7 @@ def features(
         for batch in one_pass(
             shown, shows.read, compute, kept.time, count, cost, kept.projection, size
         ):
+            _RUNS[place] = taps.runs
             yield {node: batch[node] for node in nodes}
 
 

@@ -146,19 +146,18 @@ def in_turns(
     are read by one thread, which decodes on where another would have to seek.
     """
 
-    def read_all(pieces: Sequence[Shown]) -> list[np.ndarray]:
-        return [read(s) for s in pieces]
+    def read_all(share: Sequence[Shown]) -> list[np.ndarray]:
+        return [read(s) for s in share]
 
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    workers = max(1, workers)
+    with ThreadPoolExecutor(workers) as pool:
         left = iter(groups)
         waiting: deque[list[Future[list[np.ndarray]]]] = deque()
 
         def submit(count: int) -> None:
             for group in islice(left, count):
-                runs = groupby(
-                    enumerate(group), lambda p: p[0] if p[1].onset is None else p[1].file
-                )
-                waiting.append([pool.submit(read_all, [s for _, s in run]) for _, run in runs])
+                shares = _shares(group, workers)
+                waiting.append([pool.submit(read_all, share) for share in shares])
 
         try:
             submit(TURN)
@@ -171,6 +170,14 @@ def in_turns(
         finally:
             for future in (f for futures in waiting for f in futures):
                 future.cancel()
+
+
+def _shares(group: Sequence[Shown], workers: int) -> list[Sequence[Shown]]:
+    """A group in as many parts as there are workers; pieces of the same film stay together."""
+    if len({s.file for s in group}) == 1 and group[0].onset is not None:
+        return [group]
+    size = -(-len(group) // workers)
+    return [group[k : k + size] for k in range(0, len(group), size)]
 
 
 @contextmanager

@@ -30,13 +30,23 @@ class Taps:
 
     `read` is called while the pass is at the node, so that what it keeps is safe from later
     operations in place; its result never shares memory with the network.
+
+    The first pass goes to the end of the network; later ones stop after the last node, and so does
+    the first one where `runs` tells how often each part runs, as an earlier reader of the same
+    network and nodes has it.
     """
 
-    def __init__(self, module: nn.Module, nodes: Iterable[str], read: Reader) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        nodes: Iterable[str],
+        read: Reader,
+        runs: Mapping[str, int] | None = None,
+    ) -> None:
         self.module = module
         self.nodes = tuple(nodes)
         self.read = read
-        self._runs: dict[str, int] = {}
+        self.runs: dict[str, int] = dict(runs or {})
         parts = parts_of(module)
         for node in self.nodes:
             if node.partition(":")[0] not in parts:
@@ -57,7 +67,7 @@ class Taps:
         wanted: dict[str, list[str]] = {}
         for node in self.nodes:
             wanted.setdefault(node.partition(":")[0], []).append(node)
-        left = dict(self._runs)  # runs until the last tap; unknown in the first pass
+        left = dict(self.runs)  # runs until the last tap; unknown in the first pass
         seen = dict.fromkeys(wanted, 0)
         found: dict[str, Tensor] = {}
 
@@ -86,7 +96,7 @@ class Taps:
                 f"node {silent[0]!r} is part of {type(self.module).__name__} but its forward pass"
                 " never calls it; `striate nodes` lists those that answer"
             )
-        self._runs = self._runs or seen
+        self.runs = self.runs or seen
         return {node: found[node] for node in self.nodes}
 
 
