@@ -16,6 +16,13 @@ from striate.errors import FileError, RecipeError, StriateError, unknown
 T = TypeVar("T")
 R = TypeVar("R")
 
+KEPT_MEMORY = {
+    "MALLOC_ARENA_MAX": 1,
+    "MALLOC_MMAP_THRESHOLD_": 1 << 30,
+    "MALLOC_TRIM_THRESHOLD_": (1 << 31) - 1,
+}
+"""What has glibc keep freed memory for reuse, whichever thread has freed it."""
+
 RETRIES = 2
 """How often a task that failed for no fault of the user's is tried again."""
 
@@ -126,19 +133,24 @@ class Workers:
         return isinstance(self.scheduler, Mapping) or self.scheduler.startswith("slurm:")
 
     def _local(self) -> Any:
+        import dask
         from distributed import LocalCluster
 
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        return LocalCluster(
-            n_workers=self._processes(),
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            # Maps of files count as memory, so a limit would end healthy workers.
-            memory_limit=0,
-            env=dict.fromkeys(names, str(self.threads())),
-            silence_logs=40,
-        )
+        env = dict.fromkeys(names, str(self.threads()))
+        # Tasks run in a thread, which glibc gives an arena of its own that hands large activations
+        # back to the system at every layer; see `striate.machine.keep_freed_memory`.
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": env | KEPT_MEMORY}):
+            return LocalCluster(
+                n_workers=self._processes(),
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                # Maps of files count as memory, so a limit would end healthy workers.
+                memory_limit=0,
+                env=env,
+                silence_logs=40,
+            )
 
     def _queue(self) -> Any:
         _need("dask_jobqueue")

@@ -16,7 +16,7 @@ from striate.store import Broken, Piece, StoredSpace, Table, fill
 
 TOGETHER = 4
 """Tables over films that are filled in step; the networks of so many are in memory at once."""
-SHARDS = 4
+SHARDS = 16
 """Parts of a table per worker: a dead or slow one holds up no more than its part."""
 
 Tables = dict[Table, tuple[str, ...]]

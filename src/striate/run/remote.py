@@ -11,7 +11,7 @@ from functools import lru_cache
 import pandas as pd
 
 from striate.data import Stimuli
-from striate.machine import Machine, using
+from striate.machine import Machine, keep_freed_memory, using
 from striate.recipe import parse
 from striate.run.asked import asked
 from striate.run.plan import Ids, Plan
@@ -64,6 +64,7 @@ class Shard:
 
 def fit_remotely(job: Fit) -> tuple[str, float]:
     """Do one task; returns its key and its seconds."""
+    _at_start()
     with using(job.machine):
         with _PLANNING:
             work = _work_of(job.source, job.pairs, job.same_folds)
@@ -72,6 +73,7 @@ def fit_remotely(job: Fit) -> tuple[str, float]:
 
 def fill_remotely(job: Shard) -> tuple[float, dict[str, str]]:
     """Extract what is still missing; returns seconds, and the rows that cannot be made."""
+    _at_start()
     with using(job.machine):
         with _PLANNING:
             plan = _plan_of(job.source)
@@ -82,6 +84,12 @@ def fill_remotely(job: Shard) -> tuple[float, dict[str, str]]:
             broken: dict[str, dict[str, str]] | None = {} if job.skip else None
             seconds = fill({table: pieces}, broken=broken) if pieces else {}
         return sum(seconds.values(), 0.0), (broken or {}).get(table.name, {})
+
+
+@lru_cache(maxsize=1)
+def _at_start() -> None:
+    """What the command line does for its own process."""
+    keep_freed_memory()
 
 
 @lru_cache(maxsize=1)
