@@ -42,7 +42,8 @@ def leak_units(stimuli: Stimuli, columns: Sequence[str] = ("group", "digest")) -
     """The unit of each stimulus: stimuli of one group or of one content are never parted.
 
     Equal values in any of `columns` keep stimuli together, unless empty; the group of a chunk of a
-    movie is the movie, unless it has another. Returns a Series, stimulus id → id of the unit's
+    movie is the movie, and that of a piece of a file the file, unless it has another. Returns a
+    Series, stimulus id → id of the unit's
     first member.
 
     >>> table = pd.DataFrame({"group": ["g", "g", "", ""], "digest": ["", "1", "1", "2"]},
@@ -52,7 +53,8 @@ def leak_units(stimuli: Stimuli, columns: Sequence[str] = ("group", "digest")) -
     """
     ids = sorted(stimuli.ids, key=natural_key)
     table = stimuli.table.loc[ids]
-    movie = {i: m for i, (m, _) in places_of(stimuli).items()}
+    whole = {s.id: s.file for s in stimuli.shown() if s.onset is not None and s.file}
+    movie = whole | {i: m for i, (m, _) in places_of(stimuli).items()}
     pairs = []
     for column in columns:
         seen: dict[str, str] = {}

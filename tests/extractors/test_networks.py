@@ -17,6 +17,7 @@ from tests.nets.libraries import tiny
 from striate import registry
 from striate.data import Shown, Stimuli
 from striate.errors import DataError, RecipeError
+from striate.nets.repair import repair
 from striate.extractors import NAMES, describe
 from striate.extractors.hub import Hub
 from striate.extractors.module import Module
@@ -237,7 +238,7 @@ def test_sounds(tmp_path):
     for k, seconds in enumerate((1.0, 2.5, 1.6)):
         wave = np.sin(np.arange(round(seconds * 16000)) / (5 + k))
         wavfile.write(tmp_path / f"{k}.wav", 16000, (wave * 32767).astype(np.int16))
-    Image.new("RGB", (8, 8)).save(tmp_path / "silent.png")
+    wavfile.write(tmp_path / "silent.wav", 16000, np.zeros(9000, np.int16))
     stimuli = Stimuli.from_files(sorted(tmp_path.iterdir()))
     options = tiny.OPTIONS["wav2vec2"]
     net = Transformers("wav2vec2", ("output",), "none", "mean tokens", options=options, seconds=1)
@@ -257,6 +258,7 @@ def test_clips(stimuli):
 
 
 def test_towers(stimuli):
+    repair()
     pytest.importorskip("open_clip")
     small = {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16}
     words = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}

@@ -116,16 +116,18 @@ def test_raw_aac(tmp_path):
     assert np.argmax(spectrum) == 440
 
 
-def test_films_without_sound_and_images_are_silent(tmp_path):
+def test_films_without_sound_are_silent_and_images_are_refused(tmp_path):
     silent = film(tmp_path / "a.mp4", 5)
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    for file in (silent, str(tmp_path / "a.png")):
-        found = read_sound(Shown("s", file))
-        assert found.shape == (0,) and found.dtype == np.float32
+    found = read_sound(Shown("s", silent))
+    assert found.shape == (0,) and found.dtype == np.float32
+    with pytest.raises(DataError, match="neither film nor sound"):
+        read_sound(Shown("s", str(tmp_path / "a.png")))
     assert sound_rate(silent) is None
     loud = film(tmp_path / "b.mp4", 30, sound=tone(1, 16000)[0])
     assert abs(len(read_sound(Shown("s", loud))) - 16000) < 1200
-    assert len(read_sound(Shown("s", loud, 5.0, 1.0))) == 0
+    with pytest.raises(FileError, match="begins at 5 s"):
+        read_sound(Shown("s", loud, 5.0, 1.0))
 
 
 def test_what_is_given_out_is_the_reader_s_own(tmp_path):

@@ -84,6 +84,14 @@ class Stimuli:
                 f"stimulus ids repeat ({some(repeated)}): give each stimulus one id, and one row of"
                 " responses for each time that it was shown"
             )
+        for column, least, what in (("onset", 0.0, "0 or more"), ("duration", 1e-9, "above 0")):
+            if column in table:
+                wrong = table.index[table[column].astype(float) < least]
+                if len(wrong):
+                    raise DataError(
+                        f"stimulus {wrong[0]!r} has {column} {table[column][wrong[0]]}: seconds"
+                        f" {what}"
+                    )
         for column in ("file", "digest", "group", "part"):
             if column not in table:
                 table[column] = ""
@@ -125,8 +133,8 @@ class Stimuli:
             else [None] * len(table)
             for c in ("onset", "duration")
         ]
-        texts = [str(t) if t == t else "" for t in table["text"]] if "text" in table else None
-        told = texts if texts is not None else [None] * len(table)
+        words = table["text"] if "text" in table else [None] * len(table)
+        told = [None if t is None or t != t else str(t) for t in words]
         files = table["file"].astype(str)
         return [Shown(*line) for line in zip(self.ids, files, *timing, told, strict=True)]
 

@@ -97,7 +97,8 @@ def stimuli_of(lines: pd.DataFrame, source: str) -> Stimuli:
     table = lines.drop_duplicates("id").set_index("id")
     if "movie" in table and "index" in table:
         places = pd.to_numeric(table["index"], errors="coerce")
-        table["index"] = places.astype(int) if places.notna().all() else table["index"]
+        whole = places.notna().all() and (places == places.round()).all()
+        table["index"] = places.astype(int) if whole else table["index"]
     return Stimuli(table.iloc[_natural(table.index)])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from striate.errors import RecipeError
 from striate.nets.loading import Network
 from striate.nets.nodes import Worded
 
@@ -29,6 +30,15 @@ class OpenClip(Worded):
 
     tower: Literal["image", "text"] = "image"
     family: ClassVar[str] = "open_clip"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pool = self.kept().pool.kind
+        if self.tower == "text" and pool in ("last token", "mean tokens"):
+            raise RecipeError(
+                f"pool {pool!r} of texts that are filled up to a fixed length would pool over what"
+                " is no text: take node 'embedding', or pool 'token'"
+            )
 
     def network(self) -> Network:
         """Which network, tower, weights and preprocessing."""

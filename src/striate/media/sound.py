@@ -56,12 +56,19 @@ def read_sound(shown: Shown, rate: int = 16000) -> Float32[np.ndarray, " sample"
     if not shown.file:
         raise DataError(f"stimulus {shown.id} has no file; add its sound or film, or drop it")
     if not shown.file.lower().endswith((*FILMS, *SOUNDS)):
-        return np.zeros(0, dtype=np.float32)
+        raise DataError(
+            f"{shown.file} of stimulus {shown.id} is neither film nor sound: nothing can be heard"
+        )
     first, stop = _samples(shown, rate)
     key = identity(shown.file)
     if _seconds(key) * rate * 4 <= REMEMBERED:
         # Decoded once, pieces are exactly the whole's, and no codec has to settle anew.
         whole = _WHOLE.get((key, rate), lambda: _read(shown.file, rate, 0, None))
+        if len(whole) and first >= len(whole):
+            raise FileError(
+                f"{shown.file}: stimulus {shown.id} begins at {shown.onset:g} s, but the sound ends"
+                f" at {len(whole) / rate:.2f} s; onsets are seconds from the beginning of the file"
+            )
         return whole[first:stop].copy()
     return _read(shown.file, rate, first, stop)
 

@@ -73,6 +73,8 @@ class Kept:
         """What is read of a node while the pass is there: its output, pooled."""
 
         def read(output: Tensor, node: str) -> Tensor:
+            if kind == "clip" and _channels_end(output.shape):
+                output = output.movedim(-1, 1)
             found = self.pool(output.float(), node, kind == "image")
             if kind == "clip" and found.ndim >= 3 and output.ndim == 5 and self.time != "keep":
                 # What is left of the frames behind strides in time: (clip, channel, frame, …).
@@ -80,6 +82,11 @@ class Kept:
             return found
 
         return read
+
+
+def _channels_end(shape: torch.Size) -> bool:
+    """Whether maps are (clip, frame, height, width, channel), as of shifted windows."""
+    return len(shape) == 5 and shape[2] == shape[3] != shape[4]
 
 
 def check_dtype(dtype: str) -> None:

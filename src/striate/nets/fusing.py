@@ -22,7 +22,9 @@ def fuse(module: nn.Module, tapped: Collection[str] = ()) -> int:
     """
     count = 0
     for conv_name, norm_name in list(_pairs(module)):
-        if conv_name in tapped:
+        # The output of a part around the convolution, but not its norm, is that of the convolution.
+        around = (t for t in tapped if f"{conv_name}.".startswith(f"{t}."))
+        if any(not norm_name.startswith(f"{t}.") for t in around):
             continue
         conv, norm = module.get_submodule(conv_name), module.get_submodule(norm_name)
         if norm.running_mean is None or norm.training:

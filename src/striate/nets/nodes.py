@@ -76,7 +76,7 @@ class Nodes:
     dtype: str = "float32"
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = ""
 
     def __post_init__(self) -> None:

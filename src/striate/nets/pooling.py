@@ -93,6 +93,12 @@ class Pool:
             frames = output.transpose(1, 2)  # (stimulus, frame, channel, height, width)
             pooled = self(frames.flatten(0, 1), where, patches)
             return pooled.unflatten(0, frames.shape[:2]).transpose(1, 2)
+        if output.ndim == 3 and not patches:
+            raise DataError(
+                f"node {where!r} gives tokens {tuple(output.shape[1:])} of a clip, sound or text,"
+                f" which are no map: pool {self.kind!r} needs one; use 'mean tokens', 'token',"
+                " 'last token' or 'flatten'"
+            )
         maps = _as_maps(output, where)
         if self.kind == "pyramid":
             cells = [functional.adaptive_max_pool2d(maps, k).flatten(1) for k in LEVELS]

@@ -69,7 +69,9 @@ def test_the_flow_network_is_shown_one_field_less_than_frames():
     shows = network("i3d_flow").input(Frames(3))
     found = shows(shows.blank())
     assert found.shape == (1, 2, 2, 224, 224)
-    assert torch.allclose(found, torch.tensor(1 / 255), atol=1e-6)  # no motion, as I3D's grey images had it
+    assert torch.allclose(
+        found, torch.tensor(1 / 255), atol=1e-6
+    )  # no motion, as I3D's grey images had it
     assert network("i3d_flow").input().frames == Frames(65, 22.0)
 
 
