@@ -17,7 +17,6 @@ from tests.nets.libraries import tiny
 from striate import registry
 from striate.data import Shown, Stimuli
 from striate.errors import DataError, RecipeError
-from striate.nets.repair import repair
 from striate.extractors import NAMES, describe
 from striate.extractors.hub import Hub
 from striate.extractors.module import Module
@@ -27,6 +26,9 @@ from striate.extractors.torchvision import Torchvision
 from striate.extractors.transformers import Transformers
 from striate.machine import Machine, using
 from striate.media import list_images
+from striate.nets.repair import repair
+
+repair()  # before timm, open_clip and transformers are imported, whichever test is first
 
 SQUEEZE = Torchvision("squeezenet1_1", ("features.3", "features.4"), "none", size=64)
 
@@ -258,7 +260,6 @@ def test_clips(stimuli):
 
 
 def test_towers(stimuli):
-    repair()
     pytest.importorskip("open_clip")
     small = {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16}
     words = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
