@@ -194,3 +194,11 @@ def test_names_that_count_the_same_are_not_confused():
     labels = dict(zip(units, folds_of(units, 2, 0), strict=True))
     again = dict(zip(units[::-1], folds_of(units[::-1], 2, 0), strict=True))
     assert labels == again
+
+
+def test_pieces_of_a_file_are_one_unit():
+    table = pd.DataFrame(
+        {"file": ["m.mp4", "m.mp4", "n.mp4"], "onset": [0.0, 2.0, 0.0], "digest": list("abc")},
+        index=["x", "y", "z"],
+    )
+    assert list(leak_units(Stimuli(table))) == ["x", "x", "z"]

@@ -46,3 +46,14 @@ def test_natural_order_is_total(names, random):
 def test_numbers_go_by_value():
     names = ["a", "a1", "a01", "a2", "a10", "a10b2", "a10b11", "b1"]
     assert sorted(set(names), key=natural_key) == [*names[:1], "a01", "a1", *names[3:]]
+
+
+@pytest.mark.parametrize(("column", "value"), [("onset", -1.0), ("duration", 0.0)])
+def test_impossible_timing_is_refused(column, value):
+    with pytest.raises(DataError, match=f"stimulus 'b' has {column} {value}"):
+        Stimuli(pd.DataFrame({column: [1.0, value]}, index=["a", "b"]))
+
+
+def test_missing_words_are_no_words():
+    table = pd.DataFrame({"text": ["", None, float("nan"), "so"]}, index=list("abcd"))
+    assert [s.text for s in Stimuli(table).shown()] == ["", None, None, "so"]

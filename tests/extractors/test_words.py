@@ -77,7 +77,7 @@ def test_what_is_missing_is_told():
             call(Stimuli(table.drop(columns="duration")))
         with pytest.raises(DataError, match="'c1' has no duration"):
             call(stimuli_of(seconds=(1.0, float("nan"), 1.0)))
-        with pytest.raises(DataError, match="'c2' has duration 0.0"):
+        with pytest.raises(DataError, match=r"'c2' has duration 0\.0"):
             call(stimuli_of(seconds=(1.0, 1.0, 0.0)))
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from striate.data import Shown
-from striate.errors import FileError, RecipeError
+from striate.errors import DataError, FileError, RecipeError
 from striate.machine import Machine, using
 from striate.nets import forward
 from striate.nets.forward import Kept
@@ -96,3 +96,18 @@ def test_keeping_freed_memory_is_harmless():
         "assert keep() in (True, False); assert torch.ones(2000, 2000).sum() == 4e6"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("pool", ["none", "mean:2"])
+def test_frames_are_found_whichever_way_axes_are(pool):
+    first = torch.randn(2, 5, 3, 4, 4)  # (clip, channel, frame, height, width)
+    read = Kept(Pool.parse(pool)).reader("clip")
+    last = first.movedim(1, -1)  # as networks of shifted windows have it
+    torch.testing.assert_close(read(last, "n"), read(first, "n"))
+    if pool == "none":
+        torch.testing.assert_close(read(first, "n"), first.mean(2))
+
+
+def test_tokens_of_sound_are_no_map():
+    with pytest.raises(DataError, match="which are no map"):
+        Kept(Pool.parse("mean:2")).reader("sound")(torch.randn(1, 49, 8), "n")

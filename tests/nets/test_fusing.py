@@ -42,6 +42,16 @@ def test_a_tapped_convolution_is_left_alone():
     assert isinstance(module.layer1[0].bn2, nn.Identity)
 
 
+def test_a_tapped_part_whose_norm_lies_outside_is_left_alone():
+    inner = nn.Sequential(nn.Conv2d(3, 4, 1))
+    module = nn.Sequential(inner, nn.BatchNorm2d(4)).eval()
+    assert fuse(module, ["0"]) == 0
+    assert (
+        fuse(nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))).eval(), ["0"]) == 1
+    )
+    assert fuse(module, ["1"]) == 1
+
+
 class Shared(nn.Module):
     """The convolution's output is used twice, and the norm runs twice."""
 
