@@ -111,3 +111,11 @@ def test_frames_are_found_whichever_way_axes_are(pool):
 def test_tokens_of_sound_are_no_map():
     with pytest.raises(DataError, match="which are no map"):
         Kept(Pool.parse("mean:2")).reader("sound")(torch.randn(1, 49, 8), "n")
+
+
+@pytest.mark.parametrize("pool", ["mean tokens", "mean:2", "pyramid"])
+def test_patches_of_oblong_images_are_not_guessed(pool):
+    with pytest.raises(DataError, match="images that are not square"):
+        Kept(Pool.parse(pool)).reader("image", square=False)(torch.randn(1, 43, 8), "n")
+    whole = Kept(Pool.parse("flatten")).reader("image", square=False)(torch.randn(1, 43, 8), "n")
+    assert whole.shape == (1, 344)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.data import Shown
-from striate.errors import RecipeError, unknown
+from striate.errors import DataError, RecipeError, unknown
 from striate.machine import best_batch, here
 from striate.nets.fusing import fuse
 from striate.nets.inputs import Input
@@ -69,10 +69,17 @@ class Kept:
         if self.precision not in PRECISIONS:
             raise RecipeError(unknown("precision", self.precision, PRECISIONS))
 
-    def reader(self, kind: str) -> Callable[[Tensor, str], Tensor]:
+    def reader(self, kind: str, square: bool = True) -> Callable[[Tensor, str], Tensor]:
         """What is read of a node while the pass is there: its output, pooled."""
 
         def read(output: Tensor, node: str) -> Tensor:
+            blind = ("mean tokens", "mean", "max", "pyramid")
+            if kind == "image" and not square and output.ndim == 3 and self.pool.kind in blind:
+                raise DataError(
+                    f"node {node!r} gives tokens of images that are not square, of which pool"
+                    f" {self.pool.kind!r} can not tell the patches: take a square size, or pool"
+                    " 'token' or 'flatten'"
+                )
             if kind == "clip" and _channels_end(output.shape):
                 output = output.movedim(-1, 1)
             found = self.pool(output.float(), node, kind == "image")
@@ -112,7 +119,9 @@ def features(
     with _borrowed(network, None if whole else nodes) as module:
         module.to(device)
         place = (_key(network), *sorted(nodes))
-        taps = Taps(module, nodes, kept.reader(shows.kind), _RUNS.get(place))
+        form = getattr(shows, "preprocessing", None)
+        square = form is None or form.shape[0] == form.shape[1]
+        taps = Taps(module, nodes, kept.reader(shows.kind, square), _RUNS.get(place))
 
         def compute(items: Tensor) -> dict[str, Tensor]:
             with _precision(device, kept.precision):

@@ -13,6 +13,7 @@ import pandas as pd
 from striate.data import Stimuli
 from striate.machine import Machine, keep_freed_memory, using
 from striate.recipe import parse
+from striate.registry import key_of
 from striate.run.asked import asked
 from striate.run.plan import Ids, Plan
 from striate.run.resolve import resolved
@@ -24,18 +25,24 @@ _PLANNING = threading.Lock()
 
 @dataclass(frozen=True)
 class Source:
-    """What a plan is made from, as text: the recipe, further images, and stimuli left out."""
+    """What a plan is made from, as text: the recipe, further images, and stimuli left out.
+
+    `data` is a digest of what stimuli held when the plan was made: workers that live longer than a
+    run must not go on with what files held before.
+    """
 
     recipe: str
     extra: tuple[tuple[str, str], ...] = ()
     without: Ids = ()
+    data: str = ""
 
     @classmethod
     def of(cls, plan: Plan) -> Source:
         """The source of a plan."""
         files = plan.stimuli.table["file"].astype(str)
         extra = tuple((i, files[i]) for i in plan.extra)
-        return cls(resolved(plan).toml(), extra, plan.without)
+        held = plan.around.table["digest"].astype(str)
+        return cls(resolved(plan).toml(), extra, plan.without, key_of(list(held.items())))
 
 
 @dataclass(frozen=True)
