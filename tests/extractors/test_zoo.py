@@ -99,12 +99,11 @@ def test_another_method_of_flow_gives_other_features(folder):
 
 
 def test_sound_through_vggish_patch_by_patch(folder):
-    stimuli = Stimuli.from_files([folder / "noise.wav", folder / "drift1.mp4", folder / "im0.png"])
+    stimuli = Stimuli.from_files([folder / "noise.wav", folder / "drift1.mp4"])
     found = gathered(VGGISH, stimuli)
-    assert found["features.15"].shape == (3, 512, 6, 4) and found["output"].shape == (3, 128)
-    noise, *silent = found["output"][[stimuli.ids.index(i) for i in ("noise", "drift1", "im0")]]
-    np.testing.assert_allclose(silent[0], silent[1], atol=1e-6)
-    assert abs(noise - silent[0]).max() > 1e-6
+    assert found["features.15"].shape == (2, 512, 6, 4) and found["output"].shape == (2, 128)
+    noise, silent = found["output"][[stimuli.ids.index(i) for i in ("noise", "drift1")]]
+    assert abs(noise - silent).max() > 1e-6
     heard = Stimuli.from_files([folder / "noise.wav"])
     kept = gathered(dataclasses.replace(VGGISH, time="keep"), heard)["output"]
     assert kept.shape == (1, 3, 128)
