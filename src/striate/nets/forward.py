@@ -118,7 +118,8 @@ def features(
     whole = any(n.startswith("intermediates") for n in nodes)
     with _borrowed(network, None if whole else nodes) as module:
         module.to(device)
-        place = (_key(network), *sorted(nodes))
+        # How often a part runs may depend on what the network is shown.
+        place = (_key(network), json.dumps(shows.identity(), sort_keys=True), *sorted(nodes))
         form = getattr(shows, "preprocessing", None)
         square = form is None or form.shape[0] == form.shape[1]
         taps = Taps(module, nodes, kept.reader(shows.kind, square), _RUNS.get(place))
