@@ -22,6 +22,7 @@ from striate.data import (
     roi_names,
     row_table,
     slots,
+    stays_on_disk,
     target_table,
     target_tables,
 )
@@ -30,6 +31,9 @@ from striate.errors import DataError, RecipeError, some, unknown
 from striate.scores import means_ceiling, split_half
 
 Blocks = Mapping[str, Responses]
+
+PIECE = 1 << 28
+"""Bytes of repeats that are averaged at once."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +148,9 @@ def _listed(value: Any) -> list[str]:
 def _repeats(block: Responses, how: str) -> Responses:
     if "repeat" not in block.dims:
         return block
-    values = np.asarray(block.values)
     rows, targets = row_table(block), target_table(block)
     if how == "keep":
+        values = np.asarray(block.values)
         pieces, tables = [], []
         for k in range(values.shape[2]):
             # A hidden row has no repeat; it is kept once, to be predicted.
@@ -158,13 +162,28 @@ def _repeats(block: Responses, how: str) -> Responses:
         # A ceiling of the mean over repeats is no ceiling of a single one.
         targets = targets.drop(columns="ceiling", errors="ignore")
         return assemble(np.concatenate(pieces), pd.concat(tables), targets)
-    if "ceiling" not in targets and values.shape[2] > 1:
-        shown = values[has_truth(block)]
-        least = (~np.isnan(shown)).sum(axis=2).min(initial=values.shape[2])
-        # Split halves leave out rows shown once; their means are noisier and are scored too.
-        ceiling = split_half(shown) if least > 1 else means_ceiling(shown)
-        targets["ceiling"] = np.clip(np.nan_to_num(ceiling), 0, 1)
-    return assemble(_moments(values, axis=2)[0], rows, targets)
+    wanted = "ceiling" not in targets and block.shape[2] > 1
+    mean = np.empty(block.shape[:2], dtype=block.dtype)
+    ceiling = np.empty(block.shape[1])
+    step = max(1, PIECE // max(1, block[:, :1].nbytes)) if stays_on_disk(block) else len(ceiling)
+    for start in range(0, len(ceiling), max(1, step)):
+        part = slice(start, start + step)
+        values = np.asarray(block[:, part].values)
+        mean[:, part] = _moments(values, axis=2)[0]
+        if wanted:
+            ceiling[part] = _reliability(values)
+    if wanted:
+        targets["ceiling"] = ceiling
+    return assemble(mean, rows, targets)
+
+
+def _reliability(values: np.ndarray) -> np.ndarray:
+    """Ceiling of the mean over the repeats there are, from their split halves."""
+    shown = values[~np.isnan(values).all(axis=(1, 2))]
+    least = (~np.isnan(shown)).sum(axis=2).min(initial=values.shape[2])
+    # Split halves leave out rows shown once; their means are noisier and are scored too.
+    found = split_half(shown) if least > 1 else means_ceiling(shown)
+    return np.asarray(np.clip(np.nan_to_num(found), 0, 1))
 
 
 def _averaged(blocks: Blocks, labels: Sequence[str]) -> dict[str, Responses]:

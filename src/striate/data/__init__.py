@@ -1,5 +1,6 @@
 """The three containers: what was shown, what networks made of it, what the brain answered."""
 
+from striate.data.disk import OnDisk, Opened, in_pieces, stays_on_disk
 from striate.data.features import ArraySpace, Features, Order, Space, design, places_of
 from striate.data.responses import (
     Responses,
@@ -25,6 +26,8 @@ from striate.data.stimuli import Shown, Stimuli, natural_key
 __all__ = [
     "ArraySpace",
     "Features",
+    "OnDisk",
+    "Opened",
     "Order",
     "Responses",
     "Shown",
@@ -38,6 +41,7 @@ __all__ = [
     "digest",
     "has_truth",
     "identities",
+    "in_pieces",
     "label_responses",
     "membership",
     "merge",
@@ -47,6 +51,7 @@ __all__ = [
     "row_table",
     "slots",
     "stack",
+    "stays_on_disk",
     "target_table",
     "target_tables",
 ]

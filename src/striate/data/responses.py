@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float, Shaped
 
+from striate.data.disk import OnDisk, in_pieces, stays_on_disk
 from striate.errors import DataError, some
 
 Responses: TypeAlias = xr.DataArray
@@ -26,10 +27,12 @@ Labels: TypeAlias = Sequence[Any] | np.ndarray
 
 IDENTITY = ("subject", "target", "time")
 ROI = "roi:"
+FIRST = 64
+"""Targets that are looked at first: a measured row has one of them, but for odd ones."""
 
 
 def label_responses(
-    values: Shaped[np.ndarray, "row target *repeat"],
+    values: Shaped[np.ndarray, "row target *repeat"] | OnDisk,
     stimuli: Sequence[str] | np.ndarray,
     targets: Labels | None = None,
     *,
@@ -44,7 +47,7 @@ def label_responses(
     Parameters
     ----------
     values
-        Measurements, rows × targets (× repeats).
+        Measurements, rows × targets (× repeats), in memory or on disk.
     stimuli
         The stimulus that each row answers to, or an array (row, slot) where a row answers to
         several.
@@ -90,7 +93,9 @@ def label_responses(
 
 
 def assemble(
-    values: Shaped[np.ndarray, "row target *repeat"], rows: pd.DataFrame, targets: pd.DataFrame
+    values: Shaped[np.ndarray, "row target *repeat"] | OnDisk,
+    rows: pd.DataFrame,
+    targets: pd.DataFrame,
 ) -> Responses:
     """Responses from values and their two tables of labels (indexed by row and target id)."""
     if values.shape[:2] != (len(rows), len(targets)):
@@ -104,7 +109,9 @@ def assemble(
     }
     coords |= {str(c): ("row", _plain(rows[c])) for c in rows}
     coords |= {str(c): ("target", _plain(targets[c])) for c in targets}
-    dims = ("row", "target", "repeat")[: values.ndim]
+    dims = ("row", "target", "repeat")[: len(values.shape)]
+    if isinstance(values, OnDisk):
+        return xr.DataArray(values.variable(dims), coords=coords)
     return xr.DataArray(values, dims=dims, coords=coords)
 
 
@@ -146,7 +153,13 @@ def membership(block: Responses) -> pd.DataFrame:
 
 def has_truth(block: Responses) -> Bool[np.ndarray, " row"]:
     """Which rows hold any measured value; the others are hidden tests."""
-    return (~np.isnan(block.values)).any(axis=tuple(range(1, block.ndim)))
+    found = [_known(part) for part in in_pieces(block[:, :FIRST])]
+    measured = np.concatenate(found) if found else np.zeros(0, dtype=bool)
+    if block.shape[1] > FIRST and not measured.all():
+        doubtful = np.flatnonzero(~measured)
+        rest = [_known(part) for part in in_pieces(block[doubtful, FIRST:])]
+        measured[doubtful] = np.concatenate(rest)
+    return measured
 
 
 def check_responses(block: Responses, where: str = "responses") -> Responses:
@@ -171,7 +184,8 @@ def check_responses(block: Responses, where: str = "responses") -> Responses:
         raise DataError(f"{where}: targets repeat: {some(keys[keys.duplicated()]['target'])}")
     if not np.issubdtype(block.dtype, np.floating):
         raise DataError(f"{where}: values are {block.dtype}, but responses are floating point")
-    if np.isinf(block.values).any():
+    # What stays on disk is checked whenever it is read.
+    if not stays_on_disk(block) and np.isinf(block.values).any():
         raise DataError(f"{where}: some values are infinite; leave out or mark them as NaN")
     if "ceiling" in block.coords:
         ceiling = block.ceiling.values.astype(float)
@@ -284,8 +298,8 @@ def digest(block: Responses) -> str:
     """Digest of values and labels."""
     h = hashlib.blake2b(digest_size=16)
     h.update(str((block.shape, block.dtype.str)).encode())
-    for start in range(0, block.shape[0], 256):
-        h.update(np.ascontiguousarray(block.values[start : start + 256]).tobytes())
+    for part in in_pieces(block):
+        h.update(np.ascontiguousarray(part.values).tobytes())
     for name in sorted(map(str, block.coords)):
         values = np.asarray(block[name].values)
         # Widths of text columns are an accident of what else stood in the table.
@@ -295,6 +309,10 @@ def digest(block: Responses) -> str:
             content = values.dtype.str.encode() + values.tobytes()
         h.update(json.dumps([name, list(block[name].dims), len(content)]).encode() + content)
     return h.hexdigest()
+
+
+def _known(block: Responses) -> Bool[np.ndarray, " row"]:
+    return (~np.isnan(block.values)).any(axis=tuple(range(1, block.ndim)))
 
 
 def _slot(k: int) -> str:

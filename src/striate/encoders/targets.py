@@ -44,7 +44,7 @@ def buckets(groups: Sequence[Group]) -> Iterator[Bucket]:
         for block in group:
             stacks.setdefault(tuple(block.row.values), []).append(block)
     for blocks in stacks.values():
-        values = np.concatenate([np.asarray(b.values) for b in blocks], axis=1)
+        values = _beside(blocks)
         targets = target_tables([target_table(b) for b in blocks])
         rows = blocks[0][:, :0]
         gaps = np.isnan(values)
@@ -63,6 +63,18 @@ def buckets(groups: Sequence[Group]) -> Iterator[Bucket]:
                 )
             part = values[np.ix_(kept, np.array(columns))]
             yield Bucket(rows.isel(row=kept), targets.iloc[columns], part)
+
+
+def _beside(blocks: Sequence[Responses]) -> Float[np.ndarray, "row target"]:
+    """Values of blocks that share their rows, without a second copy of all of them."""
+    if len(blocks) == 1:
+        return np.asarray(blocks[0].values)
+    ends = np.cumsum([b.shape[1] for b in blocks])
+    dtype = np.result_type(*[b.dtype for b in blocks])
+    values = np.empty((blocks[0].shape[0], ends[-1]), dtype=dtype)
+    for block, end in zip(blocks, ends, strict=True):
+        values[:, end - block.shape[1] : end] = block.values
+    return values
 
 
 def predicted(

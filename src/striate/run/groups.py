@@ -17,6 +17,9 @@ Part: TypeAlias = tuple[str, np.ndarray]
 Group: TypeAlias = tuple[Part, ...]
 """Targets that share one fit, subject by subject."""
 
+LARGEST_JOB = 1 << 28
+"""Responses (1 GiB of single precision) beyond which groups are fitted one after the other."""
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -34,16 +37,23 @@ def jobs_of(
 ) -> Iterator[Job]:
     """The fits of a member: groups whose subjects all have the same rows are gathered in one.
 
+    A job grows until it holds `LARGEST_JOB` responses; the next group then begins another one.
+
     `rows` names the rows of each subject; `starts` has the groups of each earlier fit that this
     member may start from.
     """
-    jobs: dict[tuple[str, int | None], list[Group]] = {}
+    jobs: dict[tuple[str, int | None, int], list[Group]] = {}
+    sizes: dict[tuple[str, int | None], tuple[int, int]] = {}
     for k, group in enumerate(groups_of(member, responses)):
         start = None if starts is None else _containing(starts, group)
         names = {rows[s] for s, _ in group}
         shared = names.pop() if len(names) == 1 else f"group {k}"
-        jobs.setdefault((shared, start), []).append(group)
-    for (_, start), groups in jobs.items():
+        own = sum(len(at) * responses[s].shape[0] for s, at in group)
+        turn, size = sizes.get((shared, start), (0, 0))
+        turn, size = (turn + 1, own) if size and size + own > LARGEST_JOB else (turn, size + own)
+        sizes[shared, start] = turn, size
+        jobs.setdefault((shared, start, turn), []).append(group)
+    for (_, start, _), groups in jobs.items():
         yield Job(tuple(groups), start)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from striate.data import (
     Features,
+    Opened,
     Order,
     Responses,
     Space,
@@ -109,8 +110,10 @@ class Plan:
             m.name: tuple(build("step", s, base) for s in m.steps) for m in self.recipe.member
         }
         self.encoders = {m.name: build("encoder", m.encoder, base) for m in self.recipe.member}
-        blocks = {s: named(b, s) for s, b in self.dataset.responses().items()}
-        blocks = self.preparation({s: without_rows(b, self.without) for s, b in blocks.items()})
+        given = self.dataset.responses()
+        blocks = self.preparation(
+            Opened(tuple(given), lambda s: without_rows(named(given[s], s), self.without))
+        )
         # Rows without values decide no fit, so they are no part of what was fitted on.
         self._block_keys = {s: digest(b[has_truth(b)]) for s, b in blocks.items()}
         extra = without_stimuli(extra, self.without) if extra else None
@@ -210,7 +213,7 @@ class Plan:
             rows = [self.rows.of(subject, c.test, measured=True) for c in calls]
             at = np.unique(np.concatenate(rows)) if rows else np.empty(0)
             if len(at):
-                found[subject] = block.isel(row=at)
+                found[subject] = block.isel(row=at).load()
         return found
 
     def tasks(self, member: Member, train: Ids, rows: Ids, inner: bool = False) -> tuple[Task, ...]:

@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from striate.data import Responses, assemble, has_truth, natural_key, row_table, slots, target_table
+from striate.data import (
+    OnDisk,
+    Responses,
+    assemble,
+    has_truth,
+    natural_key,
+    row_table,
+    slots,
+    target_table,
+)
 from striate.errors import DataError, some
 from striate.registry import key_of
 
@@ -100,9 +109,8 @@ def with_rows(block: Responses, ids: Ids) -> Responses:
     if slots(block).shape[1] != 1:
         raise DataError("new images can be predicted where a row is one image, but here it is more")
     rows = pd.DataFrame({"stimulus": ids}, index=pd.Index(ids, name="row", dtype=object))
-    blank = np.full((len(ids), block.shape[1]), np.nan, dtype=block.dtype)
     table = pd.concat([row_table(block), rows])
-    return assemble(np.concatenate([block.values, blank]), table, target_table(block))
+    return assemble(OnDisk.over(block).below(len(ids)), table, target_table(block))
 
 
 def with_units(block: Responses, units: pd.Series) -> Responses:

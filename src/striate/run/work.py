@@ -17,6 +17,7 @@ from striate.data import (
     Responses,
     Space,
     assemble,
+    in_pieces,
     merge,
     natural_key,
     row_table,
@@ -208,8 +209,13 @@ class Work:
         rows = self.plan.rows.of(subject, task.train, measured=True)
         part = self.plan.responses[subject].isel(row=rows, target=at)
         if subject in scale:
-            mean, spread = scale[subject]
-            part = part.copy(data=((part.values - mean[at]) / spread[at]).astype(part.dtype))
+            mean, spread = (v[at] for v in scale[subject])
+            values = np.empty(part.shape, dtype=part.dtype)
+            done = 0
+            for piece in in_pieces(part):
+                values[done : done + len(piece)] = (piece.values - mean) / spread
+                done += len(piece)
+            part = part.copy(data=values)
         return part
 
     def _template(self, task: Task) -> Responses:
@@ -230,10 +236,16 @@ class Work:
         scales = {}
         for subject in self.plan.responses if task.together else task.subjects:
             rows = self.plan.rows.of(subject, task.train, measured=True)
-            values = self.plan.responses[subject].values[rows].astype(np.float64)
-            count = np.maximum((~np.isnan(values)).sum(axis=0), 1)
-            mean = np.nansum(values, axis=0) / count
-            spread = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / count)
+            block = self.plan.responses[subject].isel(row=rows)
+            count, total, squared = np.zeros((3, block.shape[1]))
+            for piece in in_pieces(block):
+                count += (~np.isnan(piece.values)).sum(axis=0)
+                total += np.nansum(piece.values, axis=0, dtype=np.float64)
+            count = np.maximum(count, 1)
+            mean = total / count
+            for piece in in_pieces(block):
+                squared += np.nansum((piece.values.astype(np.float64) - mean) ** 2, axis=0)
+            spread = np.sqrt(squared / count)
             scales[subject] = (mean, np.where(spread > 0, spread, 1.0))
         return scales
 
