@@ -43,8 +43,7 @@ def leak_units(stimuli: Stimuli, columns: Sequence[str] = ("group", "digest")) -
 
     Equal values in any of `columns` keep stimuli together, unless empty; the group of a chunk of a
     movie is the movie, and that of a piece of a file the file, unless it has another. Returns a
-    Series, stimulus id → id of the unit's
-    first member.
+    Series, stimulus id → id of the unit's first member.
 
     >>> table = pd.DataFrame({"group": ["g", "g", "", ""], "digest": ["", "1", "1", "2"]},
     ...                      index=["a", "b", "c", "d"])

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.data import (
@@ -36,6 +36,7 @@ def block_of(stored):
     )
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_what_is_read_is_what_numpy_would_give(data):
     rows, left, right = (data.draw(st.integers(1, 6)) for _ in range(3))

@@ -20,6 +20,8 @@ import pandas as pd
 
 from striate.data import (
     Features,
+    OnDisk,
+    Opened,
     Responses,
     Stimuli,
     assemble,
@@ -74,6 +76,29 @@ class World(Dataset):
 
     def split(self) -> Split:
         return KFold(folds=self.folds) if self.folds else super().split()
+
+
+@dataclass(frozen=True)
+class DiskWorld(World):
+    """The same, its responses left on disk; notes who is opened and how much is read."""
+
+    log: str = field(default="", metadata=MACHINE)
+
+    def responses(self) -> Mapping[str, Responses]:
+        names = json.loads((Path(self.path) / "order.json").read_text())
+        return Opened(names, self._open)
+
+    def _open(self, subject: str) -> Responses:
+        note(self.log, opened=subject)
+        block = load_responses(Path(self.path) / "responses" / subject, mmap=True)
+        stored = OnDisk.over(block)
+
+        def read(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
+            note(self.log, read=[len(rows), len(targets)])
+            return stored.read(rows, targets)
+
+        wrapped = OnDisk(block.shape, block.dtype, read)
+        return assemble(wrapped, row_table(block), target_table(block))
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,16 @@ def blocks(**more):
     }
 
 
+def test_a_job_grows_until_it_is_large(monkeypatch):
+    member = Member(name="m", encoder="ridge", per=["subject", "hemisphere"])
+    rows = {"s1": "same", "s2": "same"}
+    assert [len(j.groups) for j in jobs_of(member, blocks(), rows)] == [4]
+    monkeypatch.setattr("striate.run.groups.LARGEST_JOB", 13)
+    assert [len(j.groups) for j in jobs_of(member, blocks(), rows)] == [2, 2]
+    monkeypatch.setattr("striate.run.groups.LARGEST_JOB", 1)
+    assert [len(j.groups) for j in jobs_of(member, blocks(), rows)] == [1] * 4
+
+
 @pytest.mark.parametrize(
     ("per", "groups", "wanted"),
     [

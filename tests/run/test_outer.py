@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import nnls
 from sklearn.linear_model import Ridge
@@ -11,7 +12,7 @@ from striate.data import label_responses
 from striate.errors import DataError, RecipeError
 
 from .parts import noted, solve
-from .worlds import Bench, folds, values
+from .worlds import PARTS, Bench, folds, values
 
 
 def ridge(x, y, alpha=1.0):
@@ -274,3 +275,29 @@ def test_unknown_scores_are_refused_before_anything_is_fitted(bench):
     with pytest.raises(RecipeError, match="pearsn"):
         bench.run([{"name": "m", "encoder": bench.linear()}], scores=["pearsn"])
     assert not noted(bench.log)
+
+
+def test_responses_on_disk_give_the_same_run(bench, monkeypatch):
+    for k in (1, 2, 3):
+        bench.subject(f"s{k}", targets=[f"t{j}" for j in range(6)], hemisphere=list("lllrrr"))
+    members = [{"name": "m", "encoder": {"use": "ridge"}, "per": ["subject", "hemisphere"]}]
+    keep = {"keep": {"subject": ["s1", "s3"]}}
+    kept = bench.run(members, responses=keep)
+    table = bench.recipe(members, responses=keep).dataset | {
+        "use": f"{PARTS}:DiskWorld",
+        "log": str(bench.log),
+    }
+    bench.store = bench.root / "another store"
+    monkeypatch.setattr("striate.run.groups.LARGEST_JOB", 24 * 3)
+    read = bench.run(members, responses=keep, dataset=table)
+    pd.testing.assert_frame_equal(
+        read.scores.drop(columns=["p", "q"]), kept.scores.drop(columns=["p", "q"]), rtol=1e-6
+    )
+    lines = noted(bench.log)
+    assert {line["opened"] for line in lines if "opened" in line} == {"s1", "s3"}
+    assert sorted({f["targets"] for f in read.fits}) == [3]
+    assert {f["targets"] for f in kept.fits} == {12}
+    # Fits read one hemisphere at a time.
+    rows = {tuple(line["read"]) for line in lines if "read" in line}
+    assert (16, 3) in rows
+    assert not any(r == 16 and t > 3 for r, t in rows)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -350,22 +350,33 @@ def _mean_of(pieces: Sequence[Responses]) -> Responses:
     labels = identities(targets, keys)
     unique = ~labels.duplicated()
     lookup, columns = labels[unique], targets[unique].set_index("target")
-    total = np.zeros((len(rows), len(columns)))
-    count = np.zeros(total.shape, dtype=np.int32)
-    start = 0
-    for piece in pieces:
-        here = lookup.get_indexer(labels[start : start + piece.shape[1]])
-        start += piece.shape[1]
-        row = rows.index.get_indexer(pd.Index(piece.row.values))
-        values = np.asarray(piece.values)
-        # A target may stand twice in one piece, so columns are added one occurrence at a time.
-        order = pd.Series(here).groupby(here).cumcount().to_numpy()
-        for turn in range(int(order.max(initial=-1)) + 1):
-            pick = np.flatnonzero(order == turn)
-            known = ~np.isnan(values[:, pick])
-            total[np.ix_(row, here[pick])] += np.where(known, values[:, pick], 0)
-            count[np.ix_(row, here[pick])] += known
-    with np.errstate(invalid="ignore"):
-        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    dtype = np.result_type(*[p.dtype for p in pieces])
-    return assemble(mean.astype(dtype), rows, columns)
+    ends = np.cumsum([p.shape[1] for p in pieces])
+
+    def parts() -> Iterator[tuple[Any, np.ndarray, Bool[np.ndarray, "row target"]]]:
+        """Places and values of the pieces; a target that stands twice in one comes in turns."""
+        for piece, end in zip(pieces, ends, strict=True):
+            here = lookup.get_indexer(labels[end - piece.shape[1] : end])
+            row = rows.index.get_indexer(pd.Index(piece.row.values))
+            turns = pd.Series(here).groupby(here).cumcount().to_numpy()
+            for turn in range(int(turns.max(initial=-1)) + 1):
+                pick = np.flatnonzero(turns == turn)
+                values = np.asarray(piece.values)[:, pick]
+                yield np.ix_(row, here[pick]), values, ~np.isnan(values)
+
+    count = np.zeros((len(rows), len(columns)), dtype=np.uint16)
+    for place, _, known in parts():
+        count[place] += known
+    mean = np.full(count.shape, np.nan, dtype=np.result_type(*[p.dtype for p in pieces]))
+    # Sums in double precision take memory, and most targets are predicted once.
+    several = np.flatnonzero((count > 1).any(axis=0))
+    total = np.zeros((len(rows), len(several)))
+    column = np.full(len(columns), -1)
+    column[several] = np.arange(len(several))
+    for (row, here), values, known in parts():
+        mean[row, here] = np.where(known, values, mean[row, here])
+        twice = np.flatnonzero(column[here[0]] >= 0)
+        total[row, column[here[0, twice]][None]] += np.where(known, values, 0)[:, twice]
+    mean[:, several] = np.where(
+        count[:, several] > 0, total / np.maximum(count[:, several], 1), np.nan
+    )
+    return assemble(mean, rows, columns)

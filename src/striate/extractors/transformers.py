@@ -20,8 +20,8 @@ class Transformers(Worded):
 
     Node ``output`` is the last hidden state, and layers are found by their paths. Images are
     resized by Pillow, as the weights were trained. Words go in whole, so that a pool over tokens
-    sees no padding. Windows of sound of a fixed length, such as
-    the 30 s of Whisper, are filled up with silence, over which a pool over tokens goes too.
+    sees no padding. Windows of sound of a fixed length, such as the 30 s of Whisper, are filled up
+    with silence, over which a pool over tokens goes too.
 
     Parameters
     ----------

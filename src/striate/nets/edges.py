@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from striate.errors import DataError, RecipeError
-
-LUMINANCE = (0.299, 0.587, 0.114)
+from striate.nets.gabor import COLOURS
 
 
 def luminance(
@@ -37,7 +36,7 @@ def luminance(
             f"images of shape {tuple(images.shape)} have no edges here: give (stimulus, height,"
             " width) or (stimulus, 3, height, width)"
         )
-    return torch.einsum("nchw,c->nhw", images, images.new_tensor(LUMINANCE))
+    return torch.einsum("nchw,c->nhw", images, images.new_tensor(COLOURS["luminance"][0]))
 
 
 def sobel(

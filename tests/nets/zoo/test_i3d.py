@@ -1,16 +1,13 @@
 """I3D: shapes of the stages, parameters by formula, and GoogLeNet inside of it."""
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from striate.errors import DataError, FileError
 from striate.nets.repair import repair
 from striate.nets.taps import Taps, shapes
 from striate.nets.weights import load_weights, read_weights
-from striate.nets.zoo.i3d import I3D, TAPS, rename, scaled_flow
+from striate.nets.zoo.i3d import I3D, TAPS, rename
 
 from .checkpoints import (
     COUNTER,
@@ -201,15 +198,3 @@ def test_streams_are_not_taken_for_each_other(tmp_path):
         load_weights(empty(I3D), tmp_path / "flow.pt")
     with pytest.raises(DataError, match=r"\(n, 3, frames, height, width\).*in_channels"):
         MADE[0](torch.zeros(1, 2, 9, 32, 32))
-
-
-@given(st.lists(st.floats(-60, 60, width=32), min_size=1, max_size=20))
-def test_scaled_flow(pixels):
-    flow = torch.tensor(pixels)
-    found = scaled_flow(flow).numpy()
-    clipped = np.clip(np.float32(pixels), -20, 20)
-    assert np.abs(found - (clipped / 20 + 1 / 255)).max() <= 1 / 255 + 1e-5
-    levels = (found + 1) * 127.5
-    np.testing.assert_allclose(levels, levels.round(), atol=1e-3)
-    assert np.all(np.diff(scaled_flow(flow.sort().values).numpy()) >= 0)
-    assert found.min() >= -1 and found.max() <= 1 + 1 / 127

@@ -127,7 +127,8 @@ class I3D(nn.Module):
     Weights: ``rgb_imagenet.pt`` and ``flow_imagenet.pt`` of pytorch-i3d as they are;
     ``i3d_rgb.pt`` and ``i3d_flow.pt`` of video_features (from kinetics_i3d_pytorch) through
     `rename`. The latter code normalises with an `epsilon` of 1e-5. Clips are scaled to −1…1, in a
-    centre of 224 × 224 of frames whose shorter edge is 256; optical flow by `scaled_flow`.
+    centre of 224 × 224 of frames whose shorter edge is 256; optical flow by
+    `striate.nets.flow.scaled`.
 
     Parameters
     ----------
@@ -179,19 +180,6 @@ class I3D(nn.Module):
         for part in self.children():
             x = part(x)
         return x
-
-
-def scaled_flow(flow: Float[Tensor, "*clip"], limit: float = 20.0) -> Float[Tensor, "*clip"]:
-    """Optical flow in pixels per frame, as the flow stream takes it.
-
-    2/255 · round(128 + 255/(2·limit) · min(max(flow, −limit), limit)) − 1: the 256 levels of the
-    images that flow used to be stored in, between −1 and 1. No flow is 1/255.
-
-    >>> (scaled_flow(torch.tensor([0.0, -30.0])) * 255).round()
-    tensor([   1., -255.])
-    """
-    levels = torch.round(128 + 255 / (2 * limit) * flow.clamp(-limit, limit))
-    return 2 * levels / 255 - 1
 
 
 _BRANCHES = {
