@@ -148,3 +148,12 @@ def test_fdr_is_benjamini_and_hochberg_over_what_was_tested():
     assert np.isnan(scores.fdr(np.full(3, np.nan))).all()
     with pytest.raises(StriateError, match=r"1\.5 is no p value"):
         scores.fdr(np.array([0.1, 1.5]))
+
+
+def test_threads_change_no_p_value():
+    rng = np.random.default_rng(0)
+    truth = rng.standard_normal((300, 1500))
+    predicted = truth + 8 * rng.standard_normal(truth.shape)
+    alone = scores.permutation_p(truth, predicted, 20)
+    np.testing.assert_array_equal(scores.permutation_p(truth, predicted, 20, threads=3), alone)
+    assert len(np.unique(alone)) > 5

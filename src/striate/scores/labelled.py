@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from striate.data import Responses, align, membership, row_table, slots, target_table
 from striate.errors import DataError, StriateError, unknown
+from striate.machine import here
 from striate.scores.correlation import SCORES, average, flat, normalise, rows_used
 from striate.scores.resampling import bootstrap
 from striate.scores.significance import fdr, permutation_p
@@ -209,7 +210,7 @@ def _p(part: Scored, draws: int) -> Float[np.ndarray, " target"]:
         # Only units of one size trade places.
         if sizes.value_counts().max() < 2:
             return np.full(part.truth.shape[1], np.nan)
-    return permutation_p(part.truth, part.predicted, draws, groups)
+    return permutation_p(part.truth, part.predicted, draws, groups, threads=here().threads)
 
 
 def _groups(part: Scored) -> np.ndarray | None:

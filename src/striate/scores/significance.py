@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from jaxtyping import Float, Int, Real, Shaped
 from scipy import stats
@@ -21,6 +23,7 @@ def permutation_p(
     draws: int = 1000,
     groups: Shaped[np.ndarray, " row"] | None = None,
     seed: int = 0,
+    threads: int = 1,
 ) -> Float[np.ndarray, " target"]:
     """P value of every target's Pearson correlation, one-sided: prediction better than chance.
 
@@ -37,7 +40,8 @@ def permutation_p(
     rows, targets = truth.shape
     orders = permutations(rows, draws, groups, seed)
     result = np.empty(targets)
-    for columns in batches(rows, targets, CACHE_BYTES):
+
+    def fill(columns: slice) -> None:
         t, p, kept = load(truth, predicted, columns)
         x = unit(t, kept)[0]
         y = unit(p, np.ones(p.shape, dtype=bool))[0]
@@ -48,6 +52,9 @@ def permutation_p(
             above += _correlate(x, y[order], kept, complete) >= observed - TIE
         enough = kept.sum(axis=0) >= FEWEST_ROWS
         result[columns] = np.where(enough, (1.0 + above) / (1.0 + draws), np.nan)
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        list(pool.map(fill, batches(rows, targets, CACHE_BYTES)))
     return result
 
 
