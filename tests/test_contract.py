@@ -116,7 +116,23 @@ EXTRACTORS = {
 }
 OF_FILMS = ("edges", "frames", "function", "gabor", "pixels", "sound", "torchvision")
 """Extractors of images or sound that are shown films, too."""
-DATASETS = {"algonauts2019": {}, "folder": {}}
+DATASETS: dict[str, dict] = {
+    "algonauts2019": {},
+    "algonauts2021": {},
+    "algonauts2023": {},
+    "algonauts2025": {},
+    "bold_moments": {},
+    "folder": {},
+    "nsd": {},
+}
+TWINS = {
+    "algonauts2021": {"clips": (30, 3)},
+    "algonauts2023": {"natural": False, "subjects": ("subj01", "subj06")},
+    "algonauts2025": {"media": False},
+    "bold_moments": {"media": False},
+    "nsd": {"sessions": (4, 3), "trials": 20, "shared": 12, "own": 24, "targets": 4, "pixels": 16},
+}
+"""What makes the twin of a data set small."""
 
 # One other value for every field whose type does not suggest one.
 OTHERS = {
@@ -151,9 +167,21 @@ OTHERS = {
     "sigmas": [2.0],
     "speeds": [0.0, 1.0],
     "time": "max",
+    "times": [0.0, 0.5],
     "tower": "text",
 }
+OTHER_WORDS = (
+    *("b", "group", "euclidean", "keep", "118", "meg", "full", "A", "fsaverage", "reliable"),
+    *("columns", "repeats", "trials", "none", "kit", "ood"),
+)
 OTHERS_OF = {
+    ("algonauts2021", "rois"): ["V1"],
+    ("algonauts2023", "hemispheres"): ["lh"],
+    ("algonauts2025", "subjects"): [1],
+    ("algonauts2025", "train"): ["friends"],
+    ("algonauts2025", "validation"): ["friends-s5"],
+    ("nsd", "sessions"): [1],
+    ("algonauts2021", "quirks"): ["inflated"],
     ("edges", "kind"): "sobel",
     ("flow", "method"): "raft_small",
     ("flow", "options"): {"window": 3.0},
@@ -336,7 +364,7 @@ def test_extractor_of_films(name, folder):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_dataset(name, tmp_path):
-    find("dataset", name).twin(tmp_path / "twin")
+    find("dataset", name).twin(tmp_path / "twin", **TWINS.get(name, {}))
     line = {"use": name, "path": str(tmp_path / "twin")} | DATASETS[name]
     check_dataset(build("dataset", line))
 
@@ -375,7 +403,7 @@ def changed(kind, name, component, field, folder):
         return value / 2 + 0.125
     if isinstance(value, tuple):
         return ["b"]
-    for other in ("b", "group", "euclidean", "keep", "118", "meg"):
+    for other in OTHER_WORDS:
         try:
             make(type(component), vars(component) | {field.name: other}, name)
         except Exception:

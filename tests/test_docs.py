@@ -159,6 +159,7 @@ def test_film_recipe_of_the_readme_runs(tmp_path):
         ("own_encoder.py", "neighbours"),
         ("own_function.py", "layout"),
         ("rsa_2019.py", "known"),
+        ("time_resolved.py", "late features predict best at 300 ms"),
     ],
 )
 def test_example_runs(example, shows, tmp_path, store):

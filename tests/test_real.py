@@ -101,7 +101,7 @@ def test_leaky_pairs_are_found_and_measured(real_data, machine, tmp_path):
 def test_one_layer_scores_as_by_hand_on_2019(real_data, machine, tmp_path):
     given = [f"dataset.path={real_data}/algonauts2019", "dataset.test=92", weights(real_data)]
     report = run_recipe(load_recipe("algonauts2019/layer_rdm", given), tmp_path, machine)
-    percent = report.summary["scores"]["algonauts2019"]["by_roi"]
+    percent = report.summary["scores"]["official"]["by_roi"]
     assert percent["EVC"] == pytest.approx(24.89, abs=0.05)
     assert percent["IT"] == pytest.approx(15.19, abs=0.05)
     assert all(line["within"] for line in report.summary["expect"].values())

@@ -136,27 +136,57 @@ def test_the_right_rdm_reaches_the_known_score(rdm_twin, machine, tmp_path, moda
     }
     table["member"][0]["name"], table["member"][1]["name"] = "first", "second"
     report = run_recipe(parse(table), tmp_path, machine)
-    raw = report.summary["scores"]["algonauts2019"]["raw"]
+    raw = report.summary["scores"]["official"]["raw"]
     expected = known[known["set"].astype(str) == "92"].set_index("roi")
     for region in regions:
         assert abs(raw[region] - expected.loc[region, "r2"]) <= 0.02
     members = report.summary["members"]
     first, second = regions
-    assert members["first"]["algonauts2019"]["raw"][first] > 0.5 * raw[first]
-    assert members["first"]["algonauts2019"]["raw"][second] < 0.5 * raw[second]
+    assert members["first"]["official"]["raw"][first] > 0.5 * raw[first]
+    assert members["first"]["official"]["raw"][second] < 0.5 * raw[second]
 
 
-FILMS = "folder/films"  # its twin is of films: see tests/test_films.py
+@pytest.fixture(scope="module")
+def scene_twin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    place = tmp_path_factory.mktemp("scenes") / "twin"
+    more = {"natural": False, "subjects": ("subj06",)}
+    return place, find("dataset", "algonauts2023").twin(place, **more)
 
 
-@pytest.mark.parametrize("name", [n for n in shipped() if n not in ("demo", FILMS)])
-def test_every_recipe_runs_on_its_twin(name, folder_twin, rdm_twin, machine, tmp_path):
+ELSEWHERE = {
+    "demo": "test_cli.py",
+    "folder/films": "test_films.py",
+    "algonauts2021/": "datasets/algonauts2021/test_recipes.py",
+    "algonauts2025/": "datasets/algonauts2025/test_twin.py",
+    "bold_moments/": "datasets/bold_moments/test_dataset.py",
+    "nsd/": "datasets/nsd/test_recipes.py",
+}
+"""Where recipes run that are not run here, by how their names begin."""
+HERE = [n for n in shipped() if not n.startswith(tuple(ELSEWHERE))]
+
+
+def test_recipes_that_are_run_elsewhere_are():
+    for name in sorted(set(shipped()) - set(HERE)):
+        file = next(f for start, f in ELSEWHERE.items() if name.startswith(start))
+        text = (Path(__file__).parent / file).read_text()
+        assert name in text or f'"{name.partition("/")[2]}"' in text, (name, file)
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_every_recipe_runs_on_its_twin(
+    name, folder_twin, rdm_twin, scene_twin, machine, tmp_path
+):
     """With an untrained network: complete predictions, finite scores, no score above the known."""
-    place, known = rdm_twin if name.startswith("algonauts2019") else folder_twin
+    twins = {"algonauts2019": rdm_twin, "algonauts2023": scene_twin, "folder": folder_twin}
+    place, known = twins[name.partition("/")[0]]
     small = ["features.net.weights=none", "features.net.size=64", "inner.folds=2"]
     if name == "folder/best":
         small += ["split.folds=2", "features.small.size=32", "features.net.pool=mean:3"]
         small += ['member.place.sweep={ "steps.window.x" = [0.0, 0.5] }']
+    if name == "algonauts2019/kit":
+        more = [f"features.{n}" for n in ("vgg19", "resnet50")]
+        small += [f"{n}.{v}" for n in more for v in ("weights=none", "size=64")]
+        small += ["dataset.train=92"]
     if name == "folder/layers":
         small += ["split.folds=2", "features.net.pool=mean:3"]
         small += ['member.layer.sweep={ features = [["gabor"], ["edges"], ["net.features.3"]] }']

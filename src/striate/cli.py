@@ -212,17 +212,43 @@ def look(
 def check(
     dataset: Annotated[str, typer.Argument(help="Name of a dataset: see `striate list datasets`.")],
     fields: Overrides = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only what is wrong; responses are not read.")
+    ] = False,
 ) -> None:
-    """Open a dataset and tell what is in it, and what is wrong with it."""
-    from striate.datasets.check import summary
+    """Tell what is in a dataset, what is missing and what is wrong with which file.
+
+    Exit status: 0 fine, 1 something is wrong, 2 not opened; where nothing of it is there, also
+    where to get it.
+    """
+    from striate.datasets.check import examine
+    from striate.errors import StriateError
+    from striate.machine import Machine, using
     from striate.recipe import apply_override
-    from striate.registry import build
+    from striate.registry import build, find
 
     table: dict[str, Any] = {"use": dataset}
     for field in fields or []:
         apply_override(table, field.removeprefix("dataset."))
-    for line in summary(build("dataset", table)):
-        typer.echo(line)
+    facts = getattr(find("dataset", dataset), "facts", None)
+    try:
+        built = build("dataset", table)
+    except StriateError:
+        if facts is not None and "path" not in table and not quiet:
+            typer.echo(f"{facts}")
+        raise
+    with using(Machine(quiet=quiet)):
+        found = examine(built, numbers=not quiet)
+    for line in found.wrong if quiet else [*found.findings, *found.lines]:
+        typer.echo(f"{line}")
+    if found.foreign and facts is not None and not quiet:
+        typer.echo(f"{facts}")
+    if found.unopened and not found.wrong:
+        raise StriateError(found.unopened)
+    if found.wrong:
+        if found.unopened and not quiet:
+            typer.echo(f"not opened: {found.unopened}")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -257,6 +283,62 @@ def submit(
     recipe = load_recipe(folder / "recipe.toml")
     dataset = build("dataset", recipe.dataset, recipe.base)
     typer.echo(dataset.write_submission(report.predicted, out or folder / "submission"))
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of maps.")],
+    score: Annotated[str, typer.Option(help="Default: the run's first.")] = "",
+    member: Annotated[list[str] | None, typer.Option(help="Default: all.")] = None,
+    like: Annotated[
+        str, typer.Option(help="A brain file with the grid of voxels, such as their mask.")
+    ] = "",
+    kind: Annotated[str, typer.Option(help=".nii.gz, .nii, .mgh, .mgz or .gii.")] = "",
+    predictions: Annotated[bool, typer.Option("--predictions", help="Those, too.")] = False,
+) -> None:
+    """Write scores and ceilings of a run as maps of the brain."""
+    from striate.report import read_run
+    from striate.report.maps import export_maps
+
+    found = read_run(folder)
+    typer.echo(export_maps(found, out, score, member or (), like, kind, predictions))
+
+
+@app.command("check-submission")
+def check_submission(
+    path: Annotated[Path, typer.Argument(help="What would be handed in: a file, zip or folder.")],
+    dataset: Annotated[
+        str, typer.Argument(help="Name of a dataset; default: told by the names inside.")
+    ] = "",
+    fields: Overrides = None,
+) -> None:
+    """Tell the first thing that is wrong with a submission to a challenge.
+
+    Without a dataset, or without its path, against the official shapes; with its path, against
+    that copy. Exit status: 0 fine, 1 something is wrong, 2 no submission or no challenge.
+    """
+    from striate.datasets.submissions import check, recognised
+    from striate.errors import DataError, FileError
+    from striate.recipe import apply_override
+    from striate.registry import build, find
+
+    if not path.exists():
+        raise FileError(f"no submission {path}; check the path")
+    if not dataset or "=" in dataset:
+        fields, dataset = [*([dataset] if dataset else []), *(fields or [])], recognised(path)
+    table: dict[str, Any] = {"use": dataset}
+    for field in fields or []:
+        apply_override(table, field.removeprefix("dataset."))
+    find("dataset", dataset)
+    built = build("dataset", table) if len(table) > 1 else None
+    try:
+        check(path, dataset, built)
+    except (DataError, FileError) as error:
+        typer.echo(f"striate: {error}", err=True)
+        raise typer.Exit(1) from error
+    against = "the official shapes" if built is None else "this copy"
+    typer.echo(f"{path}: a submission to {dataset} that fits {against}")
 
 
 @app.command()

@@ -57,3 +57,16 @@ def test_impossible_timing_is_refused(column, value):
 def test_missing_words_are_no_words():
     table = pd.DataFrame({"text": ["", None, float("nan"), "so"]}, index=list("abcd"))
     assert [s.text for s in Stimuli(table).shown()] == ["", None, None, "so"]
+
+
+def test_onsets_and_durations_are_seconds_or_empty():
+    table = pd.DataFrame({"onset": ["", "1.5", None], "duration": [" ", 2, float("nan")]}, [*"abc"])
+    shown = Stimuli(table).shown()
+    assert [s.onset for s in shown] == [None, 1.5, None]
+    assert [s.duration for s in shown] == [None, 2.0, None]
+    for column, value in (("onset", "soon"), ("duration", "2 s"), ("onset", [1.0])):
+        spoilt = pd.DataFrame({column: pd.Series([0.5, value], ["a", "film#2"], dtype=object)})
+        with pytest.raises(DataError, match=f"stimulus 'film#2' has {column} .* no number"):
+            Stimuli(spoilt)
+    with pytest.raises(DataError, match=r"stimulus 'a' has duration 0\.0: seconds above 0"):
+        Stimuli(pd.DataFrame({"duration": ["0"]}, ["a"]))

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 from scipy.spatial.distance import squareform
+from scipy.stats import spearmanr
 
+from files.test_arrays import save_v73
 from striate.data import has_truth, label_responses, slots
 from striate.datasets.algonauts2019 import Algonauts2019
 from striate.errors import DataError, FileError, StriateError
 from striate.registry import build
-
-from .test_arrays import save_v73
 
 KEYS = {"fmri": ("EVC_RDMs", "IT_RDMs"), "meg": ("MEG_RDMs_early", "MEG_RDMs_late")}
 
@@ -83,7 +83,7 @@ def test_meg_has_time(tmp_path):
     np.testing.assert_allclose(block.values[:, 8], want)
     with pytest.raises(FileError, match=r"target_fmri.mat .*the fmri RDMs are missing|fmri"):
         Algonauts2019(tmp_path, test="92", subjects=3).responses()
-    found = ours.official_score(ours.responses(), mean_of(ours))["algonauts2019"]
+    found = ours.official_score(ours.responses(), mean_of(ours))["official"]
     assert set(found["by_roi"]) == {"early", "late"} and found["value"] > 0
     table = ours.ceilings().set_index(["set", "roi"])
     assert found["raw"]["early"] == pytest.approx(table.loc[("78", "early"), "r2"])
@@ -125,11 +125,40 @@ def test_predictions_by_subject_are_averaged_like_the_submission(tmp_path):
     ours = Algonauts2019(tree(tmp_path), subjects=3)
     truth = ours.responses()
     several = {s: b for s, b in truth.items() if s.startswith("set78")}
-    one = ours.official_score(truth, mean_of(ours))["algonauts2019"]
-    own = ours.official_score(several, several)["algonauts2019"]
+    one = ours.official_score(truth, mean_of(ours))["official"]
+    own = ours.official_score(several, several)["official"]
     assert own["raw"] == pytest.approx(one["raw"])
     written = ours.check_submission(ours.write_submission(several, tmp_path / "out"))
     np.testing.assert_allclose(squareform(written["EVC"]), mean_of(ours)[""].values[:, 0])
+
+
+def test_the_score_is_the_slow_loop_and_a_flat_model_scores_nothing(tmp_path):
+    ours = Algonauts2019(tree(tmp_path, modality="meg", samples=4), modality="meg", subjects=3)
+    model = np.random.default_rng(9).random((3003, 2)) ** 3
+    shown = slots(ours.responses()["set78.sub01"])
+    found = ours.official_score(
+        ours.responses(), {"": label_responses(model, shown, ["early", "late"])}
+    )
+    raw, signed = {}, {}
+    for column, region in enumerate(("early", "late")):
+        people = rdms(3, 78, 4, seed=2 + column)
+        rho = [
+            np.mean([spearmanr(model[:, column], squareform(m, checks=False))[0] for m in person])
+            for person in people
+        ]
+        raw[region] = np.mean(np.square(rho))
+        signed[region] = np.mean(np.sign(rho) * np.square(rho))
+    official, corrected = found["official"], found["corrected"]
+    assert official["raw"] == pytest.approx(raw, rel=1e-9)
+    assert corrected["signed"] == pytest.approx(signed, rel=1e-9)
+    assert official["value"] == pytest.approx(100 * sum(raw.values()) / (0.3562 + 0.4452))
+    assert corrected["by_roi"]["late"] == pytest.approx(100 * signed["late"] / 0.4452)
+    for entry in found.values():
+        assert (entry["unit"], entry["name"]) == ("percent", "algonauts2019")
+    flat = {"": label_responses(np.full((3003, 2), 0.3), shown, ["early", "late"])}
+    found = ours.official_score(ours.responses(), flat)
+    assert (found["official"]["value"], found["official"]["flat"]) == (0, 2)
+    assert found["corrected"]["value"] == 0
 
 
 @pytest.mark.parametrize(
@@ -165,7 +194,7 @@ def test_asymmetry_of_rounding_is_evened_out(tmp_path):
 
 
 def test_what_is_missing_or_damaged(tmp_path):
-    with pytest.raises(FileError, match="no Training_Data or Test_Data"):
+    with pytest.raises(FileError, match="no Training_Data, Test_Data"):
         Algonauts2019(tmp_path).stimuli()
     tree(tmp_path)
     ours = Algonauts2019(tmp_path, subjects=3)
@@ -230,12 +259,14 @@ def test_the_challenge_itself(real_data, tmp_path):
     small = Algonauts2019(place, train=("92",))
     truth = small.responses()
     predicted = mean_of(small)
-    found = small.official_score(truth, predicted)["algonauts2019"]
-    assert found["value"] == pytest.approx(100, abs=0.1)
-    assert found["p"]["EVC"] < 0.01 and found["signed"]["IT"] == pytest.approx(found["raw"]["IT"])
+    found = small.official_score(truth, predicted)
+    assert found["official"]["value"] == pytest.approx(100, abs=0.1)
+    assert found["official"]["p"]["EVC"] < 0.01
+    assert found["corrected"]["by_roi"] == pytest.approx(found["official"]["by_roi"])
     opposite = {"": -predicted[""]}
-    found = small.official_score(truth, opposite)["algonauts2019"]
-    assert found["value"] == pytest.approx(100, abs=0.1) and found["signed"]["IT"] < 0
+    found = small.official_score(truth, opposite)
+    assert found["official"]["value"] == pytest.approx(100, abs=0.1)
+    assert found["corrected"]["value"] == pytest.approx(-100, abs=0.1)
 
 
 def test_a_missing_meg_file_matters_only_when_asked_for(real_data):

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from files.test_arrays import save, save_v73
 from media.made_films import film, tone
 from media.made_films import sound as make_sound
 from striate.data import digest, has_truth, roi_names, target_table
@@ -16,8 +17,6 @@ from striate.datasets.folder import Folder
 from striate.errors import DataError, FileError, RecipeError, StriateError
 from striate.registry import build
 from striate.splits import KFold, Parts, leak_units
-
-from .test_arrays import save, save_v73
 
 
 def images(folder, count=5, start=1, kind="png"):

@@ -40,6 +40,18 @@ def test_zscore_is_the_standard_scaler_of_the_training_rows():
     np.testing.assert_array_equal(found, again)
 
 
+def test_zscore_refitted_is_a_scaler_of_whatever_is_transformed():
+    x = 100 + 5 * correlated()
+    x[TRAIN:, 3] = 7.0  # varies in training only
+    view = features(x=x)
+    fitted = ZScore(refit=True).fit(seen(view))
+    train, test = (fitted.transform(view.rows(ids))["x"] for ids in (IDS[:TRAIN], IDS[TRAIN:]))
+    np.testing.assert_allclose(train, StandardScaler().fit_transform(x[:TRAIN]), rtol=1e-9)
+    np.testing.assert_allclose(test, StandardScaler().fit_transform(x[TRAIN:]), atol=1e-9)
+    usual = ZScore().fit(seen(view)).transform(view.rows(IDS[:TRAIN]))["x"]
+    np.testing.assert_allclose(train, usual, rtol=1e-9)
+
+
 def test_nearly_constant_columns_are_dropped_and_counted():
     x = correlated(6)
     x[:, 1] = 3.0

@@ -175,10 +175,30 @@ def test_same_report_same_bytes(ridge, page, tmp_path):
 def test_dissimilarities(tmp_path):
     _, parsed = written(rdm_report(), tmp_path)
     assert (tmp_path / "figures/rdms.png").is_file()
-    assert "17.7 % of its noise ceiling" in parsed.words
-    row = parsed.cells[parsed.cells.index("percent of ceiling") + 1 :]
-    assert row[row.index("EVC") :][:4] == ["EVC", "15.0", "0.020", "0.133"]
+    assert "official score of algonauts2019 is 17.7 % of the noise ceiling" in parsed.words
+    assert "targets without signal, it is −3.25 %" in parsed.words
+    cells = parsed.cells[parsed.cells.index("official (%)") - 1 :]
+    assert cells[:5] == ["region", "official (%)", "corrected (%)", "R²", "signed R²"]
+    assert cells[5:10] == ["all", "17.7", "−3.25", "", ""]
+    assert cells[10:15] == ["EVC", "15.0", "−14.0", "0.020", "−0.010"]
+    assert "official: flat 0" in parsed.words
+    for told in ("algonauts2019, official", "algonauts2019, corrected"):
+        assert told in parsed.words
     assert "dissimilarities between stimuli" in parsed.words
+
+
+def test_members_show_both_official_scores_with_their_unit(tmp_path):
+    truth = people()
+    named = {"unit": "percent", "name": "algonauts2023", "by_roi": {}}
+    own = {"official": named | {"value": 41.7}, "corrected": named | {"value": 62.5}}
+    report = report_of(truth, predictions(truth, ["one", "two"]), official=own)
+    _, parsed = written(report, tmp_path)
+    start = parsed.cells.index("official (%)")
+    assert parsed.cells[start : start + 2] == ["official (%)", "corrected (%)"]
+    assert parsed.cells[start:].count("41.7") == parsed.cells[start:].count("62.5") == 2
+    report.summary["final"] = {"two": own | {"pearson": report.summary["scores"]["pearson"]}}
+    _, parsed = written(report, tmp_path / "again")
+    assert "set aside as a test" in parsed.words
 
 
 def test_permuted_images_and_stimuli_set_aside(tmp_path):

@@ -163,7 +163,8 @@ class _Indexed(BackendArray):
         if np.isinf(values).any():
             raise DataError("some responses are infinite; leave out or mark them as NaN")
         # Axes that were asked for by a single number are dropped, as numpy does.
-        return values[(*(0 if np.ndim(a) == 0 else slice(None) for a in asked), *key[2:])]
+        key = (*(0 if np.ndim(a) == 0 else slice(None) for a in asked), *key[2:])
+        return np.asarray(values[key])
 
 
 def _run(places: Int[np.ndarray, " _"]) -> slice | np.ndarray:

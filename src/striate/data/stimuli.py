@@ -67,7 +67,7 @@ class Stimuli:
     Raises
     ------
     DataError
-        When ids repeat or are empty.
+        When ids repeat or are empty, or an onset or duration is no number of seconds that can be.
 
     """
 
@@ -86,7 +86,8 @@ class Stimuli:
             )
         for column, least, what in (("onset", 0.0, "0 or more"), ("duration", 1e-9, "above 0")):
             if column in table:
-                wrong = table.index[table[column].astype(float) < least]
+                table[column] = _seconds(table[column])
+                wrong = table.index[table[column] < least]
                 if len(wrong):
                     raise DataError(
                         f"stimulus {wrong[0]!r} has {column} {table[column][wrong[0]]}: seconds"
@@ -128,9 +129,7 @@ class Stimuli:
         """
         table = self.table
         timing = [
-            [None if v != v else float(v) for v in table[c].astype(float)]
-            if c in table
-            else [None] * len(table)
+            [None if v != v else float(v) for v in table[c]] if c in table else [None] * len(table)
             for c in ("onset", "duration")
         ]
         words = table["text"] if "text" in table else [None] * len(table)
@@ -154,3 +153,16 @@ class Stimuli:
         table = self.table.copy()
         table[name] = pd.Series(list(values), index=table.index, dtype=object)
         return Stimuli(table)
+
+
+def _seconds(column: pd.Series) -> pd.Series:
+    """Cells as numbers, NaN where they are empty."""
+    empty = column.isna() | (column.astype(str).str.strip() == "")
+    found = pd.to_numeric(column.where(~empty), errors="coerce").astype(float)
+    wrong = column.index[found.isna() & ~empty]
+    if len(wrong):
+        raise DataError(
+            f"stimulus {wrong[0]!r} has {column.name} {column[wrong[0]]!r}, which is no number:"
+            " give seconds, or leave it empty"
+        )
+    return found

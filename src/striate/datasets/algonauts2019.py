@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
 from striate.data import Responses, Stimuli, align, has_truth, label_responses, row_table
+from striate.datasets import algonauts2019_submission as submission
 from striate.datasets import rdm_files
-from striate.datasets.rdm_files import SETS
-from striate.errors import DataError, FileError, StriateError, some, unknown
+from striate.datasets.facts import Facts, Finding, root_of
+from striate.datasets.rdm_files import COUNT, PLACES, SETS
+from striate.errors import DataError, FileError, StriateError, unknown
 from striate.interfaces import Dataset
 from striate.scores import (
     ALGONAUTS2019_CEILINGS,
@@ -24,6 +26,20 @@ from striate.scores import (
 )
 
 REGIONS = MappingProxyType({"fmri": ("EVC", "IT"), "meg": ("early", "late")})
+TREE = """
+Training_Data/
+  92_Image_Set/
+    92images/            image_01.jpg … image_92.jpg
+    target_fmri.mat      EVC_RDMs, IT_RDMs: 15 subjects × 92 × 92
+    [target_meg.mat      MEG_RDMs_early, MEG_RDMs_late: 15 subjects × samples × 92 × 92]
+  118_Image_Set/
+    118images/           image_001.jpg … image_118.jpg
+    target_fmri.mat  [target_meg.mat]
+Test_Data/
+  78images/              image_01.jpg … image_78.jpg
+  [target_fmri.mat  target_meg.mat]
+  [TS2/                  the hidden twin set, in the same way]
+"""
 
 
 @dataclass(frozen=True)
@@ -32,17 +48,18 @@ class Algonauts2019(Dataset):
 
     A row is a pair of images of one set (upper triangle, row by row); a target is a region (EVC,
     IT) or a window (early, late; one target per sample in ``time``). Subjects of different sets
-    are different people: ``set92.sub03``. A test set whose RDMs were never released has one
-    subject without values, ``set78.hidden``. Images may be missing until they are needed.
+    are different people: ``set92.sub03``. A test set whose RDMs are not there has one subject
+    without values, ``set78.hidden``. Images may be missing until they are needed. `facts` tells
+    where to get it, the agreement and what to cite.
 
     Parameters
     ----------
     path
         The folder that holds `Training_Data` and `Test_Data`.
     test
-        The image set that is predicted.
+        The image set that is predicted; ``TS2`` is the second, hidden twin of the 78 images.
     train
-        The image sets to learn from; default all others that have RDMs.
+        The image sets to learn from; default all others of 92, 118 and 78 that have RDMs.
     modality
         ``fmri`` or ``meg``.
     subjects
@@ -51,16 +68,25 @@ class Algonauts2019(Dataset):
     """
 
     path: str | Path = field(metadata={"machine": True})
-    test: Literal["92", "118", "78"] = "78"
+    test: Literal["92", "118", "78", "TS2"] = "78"
     train: tuple[str, ...] = ()
     modality: Literal["fmri", "meg"] = "fmri"
     subjects: int = 15
+
+    facts: ClassVar[Facts] = Facts(
+        title="Algonauts 2019",
+        where="http://algonauts.csail.mit.edu/2019/download.html",
+        agreement="free for research; images and measurements belong to those who made them",
+        size="about 150 MB: 288 images, fMRI and MEG RDMs",
+        citation="Cichy et al. (2019), The Algonauts Project, arXiv:1905.05675",
+        tree=TREE,
+    )
 
     def stimuli(self) -> Stimuli:
         """The images of the sets in use: `set92.image_01` and so on, with a label ``set``."""
         lines = []
         for name in self._sets():
-            files = rdm_files.image_files(self._folder(name) / f"{name}images", int(name))
+            files = rdm_files.image_files(rdm_files.image_folder(self._root(), name), COUNT[name])
             part = "test" if name == self.test else "train"
             lines += [
                 {"id": i, "file": files.get(k + 1, ""), "part": part, "set": name}
@@ -72,7 +98,7 @@ class Algonauts2019(Dataset):
         """RDMs by subject, pairs × regions, or pairs × (window, time)."""
         blocks: dict[str, Responses] = {}
         for name in self._sets():
-            i, j = np.triu_indices(int(name), 1)
+            i, j = np.triu_indices(COUNT[name], 1)
             ids = np.array(_ids(name), dtype=object)
             pairs = np.stack([ids[i], ids[j]], axis=1)
             rdms = self._rdms(name)
@@ -90,10 +116,12 @@ class Algonauts2019(Dataset):
     ) -> Mapping[str, Any]:
         """Percent of the noise ceiling that the kit reports, for the subjects of the test set.
 
-        ``value`` is the track's, 100 · mean R² / mean ceiling; ``by_roi`` percent and ``raw`` R²
-        of each region or window; ``signed`` the mean of rho·|rho|, which shows models opposite to
-        the brain that R² hides; ``p`` the kit's t-test. One RDM is scored per region: where
-        predictions differ between subjects or samples, their mean. Empty without truth.
+        ``official``: the track's ``value``, 100 · mean R² / mean ceiling; ``by_roi`` percent,
+        ``raw`` R² and ``ceiling`` of each region or window; ``p`` of the kit's t-test; ``flat``
+        RDMs that never vary, which score 0. ``corrected``: the same from the mean of rho·|rho|
+        (``signed``), so that a model opposite to the brain, whose sign R² hides, falls below 0.
+        One RDM is scored per region: where predictions differ between subjects or samples, their
+        mean. Empty without truth.
 
         Raises
         ------
@@ -102,8 +130,10 @@ class Algonauts2019(Dataset):
 
         """
         found: dict[str, Any] = {}
+        flat = 0
         people = {s: self._of_test(b) for s, b in truth.items()}
         people = {s: b for s, b in people.items() if b.size and has_truth(b).any()}
+        rows = pd.Index(dict.fromkeys(r for b in people.values() for r in b.row.values.tolist()))
         regions = dict.fromkeys(
             str(t) for block in people.values() for t in block.target.values.tolist()
         )
@@ -111,23 +141,27 @@ class Algonauts2019(Dataset):
             mine = [
                 b.isel(target=np.flatnonzero(b.target.values == region)) for b in people.values()
             ]
-            model = _mean(np.concatenate([align(b, predicted) for b in mine], axis=1))
+            model = _mean(np.concatenate([_at(rows, b, align(b, predicted)) for b in mine], axis=1))
             _complete(model, f"pairs of set {self.test} in {region}")
-            found[region] = algonauts2019(model, np.stack([b.values.T for b in mine]))
+            flat += int(np.ptp(model) == 0)
+            measured = [_at(rows, b, b.values).T for b in mine]
+            found[region] = algonauts2019(model, np.stack(measured))
         if not found:
             return {}
         raw = {r: s.r2 for r, s in found.items()}
-        ceilings = ALGONAUTS2019_CEILINGS[self.test]
-        percent = algonauts2019_percent(raw, self.test)
-        value = 100 * sum(raw.values()) / sum(ceilings[r] for r in raw)
+        signed = {r: s.signed for r, s in found.items()}
+        ceiling = {r: ALGONAUTS2019_CEILINGS[self.test][r] for r in raw}
+
+        def entry(values: dict[str, float]) -> dict[str, Any]:
+            percent = algonauts2019_percent(values, self.test)
+            value = 100 * sum(values.values()) / sum(ceiling.values())
+            by_roi = {r: percent[r] for r in values}
+            return {"value": value, "by_roi": by_roi, "unit": "percent", "name": "algonauts2019"}
+
+        p = {r: s.p for r, s in found.items()}
         return {
-            "algonauts2019": {
-                "value": value,
-                "by_roi": {r: percent[r] for r in raw},
-                "raw": raw,
-                "signed": {r: s.signed for r, s in found.items()},
-                "p": {r: s.p for r, s in found.items()},
-            }
+            "official": {**entry(raw), "raw": raw, "ceiling": ceiling, "p": p, "flat": flat},
+            "corrected": {**entry(signed), "signed": signed},
         }
 
     def ceilings(self) -> pd.DataFrame:
@@ -139,7 +173,7 @@ class Algonauts2019(Dataset):
         """
         lines = []
         for name in self._sets():
-            i, j = np.triu_indices(int(name), 1)
+            i, j = np.triu_indices(COUNT[name], 1)
             for region, rdms in (self._rdms(name) or {}).items():
                 values = rdms[..., i, j]
                 values = values.reshape(len(values), -1, len(i))
@@ -170,7 +204,7 @@ class Algonauts2019(Dataset):
             When pairs of the test set are not predicted; nothing is written.
 
         """
-        size = int(self.test)
+        size = COUNT[self.test]
         i, j = np.triu_indices(size, 1)
         ids = _ids(self.test)
         rows = pd.Index([f"{ids[a]}|{ids[b]}" for a, b in zip(i, j, strict=True)])
@@ -178,19 +212,16 @@ class Algonauts2019(Dataset):
         for region in REGIONS[self.modality]:
             columns = [np.full((len(rows), 1), np.nan)]
             for block in predicted.values():
-                place = pd.Index(block.row.values).get_indexer(rows)
                 own = np.flatnonzero(block.target.values.astype(str) == region)
-                values = np.full((len(rows), len(own)), np.nan)
-                values[place >= 0] = block.values[np.ix_(place[place >= 0], own)]
-                columns.append(values)
+                columns.append(_at(rows, block, block.values[:, own]))
             model = _mean(np.concatenate(columns, axis=1))
             _complete(model, f"pairs of set {self.test} in {region}")
             rdms[region] = np.zeros((size, size))
             rdms[region][i, j] = rdms[region][j, i] = model
-        return rdm_files.write_submission(Path(folder), self.modality, rdms)
+        return submission.write(Path(folder), self.modality, rdms)
 
     def check_submission(self, path: str | Path) -> dict[str, np.ndarray]:
-        """The RDMs of a submission (.zip, .mat), if the challenge would accept them.
+        """The RDMs of a submission (.zip, .mat, .npy), if the challenge would accept them.
 
         Raises
         ------
@@ -198,7 +229,13 @@ class Algonauts2019(Dataset):
             When a matrix is missing, has another size, is not symmetric, or holds NaN.
 
         """
-        return rdm_files.read_submission(Path(path), self.modality, int(self.test))
+        return submission.read(Path(path), self.modality, COUNT[self.test])
+
+    def inspect(self) -> Iterator[Finding]:
+        """What is there, missing and wrong, file by file."""
+        from striate.datasets import algonauts2019_inspect
+
+        yield from algonauts2019_inspect.findings(self._root(), self.subjects)
 
     @staticmethod
     def twin(
@@ -209,24 +246,18 @@ class Algonauts2019(Dataset):
 
         return algonauts2019_twin.write(Path(folder), size, seed)
 
-    def _folder(self, name: str) -> Path:
-        root = Path(self.path).expanduser()
-        if not any((root / place).is_dir() for place in SETS.values()):
-            have = sorted(p.name for p in root.iterdir()) if root.is_dir() else []
-            raise FileError(
-                f"no Training_Data or Test_Data of Algonauts 2019 in {root.absolute()}, which holds"
-                f" {some(have, 8) or 'nothing'}: pass dataset.path=FOLDER that holds them"
-            )
-        return root / SETS[name]
+    def _root(self) -> Path:
+        tops = dict.fromkeys(p.partition("/")[0] for places in PLACES.values() for p in places)
+        return root_of(self.path, self.facts, dict.fromkeys(("Training_Data", "Test_Data", *tops)))
 
     def _file(self, name: str) -> Path:
-        return self._folder(name) / f"target_{self.modality}.mat"
+        return rdm_files.target_file(self._root(), name, self.modality)
 
     def _sets(self) -> list[str]:
         """The image sets in use, those to learn from first."""
         for name in (*self.train, self.test):
-            if name not in SETS:
-                raise StriateError(unknown("image set", name, SETS))
+            if name not in COUNT:
+                raise StriateError(unknown("image set", name, COUNT))
         if self.test in self.train:
             raise DataError(f"image set {self.test} cannot be both dataset.test and dataset.train")
         for name in self.train:
@@ -235,15 +266,15 @@ class Algonauts2019(Dataset):
                     f"image set {name} is to be learned from, but has no {self._file(name)}"
                 )
         learn = self.train or [n for n in SETS if n != self.test and self._file(n).is_file()]
-        folder = self._folder(self.test)
-        if not self._file(self.test).is_file() and not (folder / f"{self.test}images").is_dir():
+        file, images = self._file(self.test), rdm_files.image_folder(self._root(), self.test)
+        if not file.is_file() and not images.is_dir():
             raise FileError(
-                f"image set {self.test} is to be predicted, but {folder} has neither"
-                f" {self.test}images nor {self._file(self.test).name}: choose another dataset.test"
+                f"image set {self.test} is to be predicted, but {file.parent} has neither"
+                f" {images.name} nor {file.name}: choose another dataset.test"
             )
-        if not learn and not self._file(self.test).is_file():
+        if not learn and not file.is_file():
             raise FileError(
-                f"no target_{self.modality}.mat in {self._folder('92').parent} or {folder}: the"
+                f"no {file.name} in {self._file('92').parent} or {file.parent}: the"
                 f" {self.modality} RDMs are missing"
             )
         return [*learn, self.test]
@@ -251,7 +282,7 @@ class Algonauts2019(Dataset):
     def _rdms(self, name: str) -> dict[str, np.ndarray] | None:
         if not self._file(name).is_file():
             return None
-        return rdm_files.read_rdms(self._file(name), self.modality, self.subjects, int(name))
+        return rdm_files.read_rdms(self._file(name), self.modality, self.subjects, COUNT[name])
 
     def _label(
         self, name: str, values: Mapping[str, np.ndarray], pairs: np.ndarray, people: list[str]
@@ -281,11 +312,16 @@ class Algonauts2019(Dataset):
 
 
 def _ids(name: str) -> list[str]:
-    return [f"set{name}.image_{k + 1:0{len(name)}d}" for k in range(int(name))]
+    digits = len(str(COUNT[name]))
+    return [f"set{name}.image_{k + 1:0{digits}d}" for k in range(COUNT[name])]
 
 
-def _region(block: Responses, name: str) -> Responses:
-    return block.isel(target=np.flatnonzero(block.target.values.astype(str) == name))
+def _at(rows: pd.Index, block: Responses, values: np.ndarray) -> np.ndarray:
+    """The values of a block by row id, in the order of `rows`; NaN where it has no such row."""
+    place = pd.Index(block.row.values).get_indexer(rows)
+    found = np.full((len(rows), values.shape[1]), np.nan)
+    found[place >= 0] = values[place[place >= 0]]
+    return found
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

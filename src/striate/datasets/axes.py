@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from striate.data import natural_key
+from striate.data import OnDisk, natural_key
 from striate.errors import DataError, some, unknown
 
 AXES = ("stimulus", "target", "time", "repeat")
@@ -22,14 +22,17 @@ class Arranged:
     """Responses as (stimulus, target[, repeat]) with what the file itself says about them.
 
     `labels` name the stimuli of the rows, if the file does; `table` holds the labels of targets,
-    which are `named` by the file or by their place. `times` repeat the targets of the file.
+    which are `named` by the file or by their place, and may be `ordered`. `times` repeat the
+    targets of the file. Values may be `lazy`: too large to be read at once.
     """
 
-    values: np.ndarray
+    values: OnDisk
     labels: tuple[str, ...] | None
     table: pd.DataFrame
     named: bool
     times: int
+    ordered: bool = False
+    lazy: bool = False
 
     def with_targets(
         self, table: pd.DataFrame | None, file: Path, table_file: Path | None
@@ -52,10 +55,11 @@ class Arranged:
             targets = pd.concat([targets, extra.reset_index(drop=True)], axis=1)
             targets.index = pd.Index(names, name="target", dtype=object)
         values = self.values
-        if self.named or table is not None:
+        renamed = table is not None and not targets.index.equals(self.table.index)
+        if renamed or (not self.ordered and (self.named or table is not None)):
             order = _natural(targets)
             if not np.array_equal(order, np.arange(len(order))):
-                values, targets = values[:, order], targets.iloc[order]
+                values, targets = taken(values, targets=order), targets.iloc[order]
         return replace(self, values=values, table=targets), targets
 
     def _matching(self, table: pd.DataFrame, file: Path, table_file: Path | None) -> pd.DataFrame:
@@ -80,8 +84,38 @@ class Arranged:
         return table
 
 
+def taken(
+    values: OnDisk, rows: np.ndarray | None = None, targets: np.ndarray | None = None
+) -> OnDisk:
+    """Other rows or targets of an array; a row -1 is NaN.
+
+    >>> taken(OnDisk.of(np.eye(2)), rows=np.array([1, -1])).read(np.arange(2), np.arange(2))
+    array([[ 0.,  1.],
+           [nan, nan]])
+    """
+    row = np.arange(values.shape[0]) if rows is None else rows
+    target = np.arange(values.shape[1]) if targets is None else targets
+
+    def read(asked: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        places = row[asked]
+        known = np.flatnonzero(places >= 0)
+        if len(known) == len(places):
+            return values.read(places, target[wanted])
+        found = np.full((len(asked), len(wanted), *values.shape[2:]), np.nan, values.dtype)
+        if len(known):
+            found[known] = values.read(places[known], target[wanted])
+        return found
+
+    return OnDisk((len(row), len(target), *values.shape[2:]), values.dtype, read)
+
+
 def arrange(
-    array: xr.DataArray, axes: Sequence[str], rows: Collection[int], file: Path, source: str
+    array: xr.DataArray,
+    axes: Sequence[str],
+    rows: Collection[int],
+    file: Path,
+    source: str,
+    times: Sequence[float] = (),
 ) -> Arranged:
     """Responses as (stimulus, target[, repeat]), with time flattened to a label of targets.
 
@@ -95,6 +129,9 @@ def arrange(
         Numbers of rows that would do; none where the file labels its rows.
     file, source
         The file, and what says how many rows there should be, for messages.
+    times
+        Labels of the axis ``time``: one for each sample, or the first one and the step. Default:
+        what the file says, else the samples' numbers.
 
     Raises
     ------
@@ -113,22 +150,73 @@ def arrange(
             f"{file} has shape {array.shape}, so either axis could be the stimuli: pass"
             " dataset.axes=stimulus,target or dataset.axes=target,stimulus"
         )
-    if "target" not in array.dims:
-        array = array.expand_dims("target", axis=1)
-    order = [a for a in AXES if a in array.dims]
-    array = array.transpose(*order)
     labels = tuple(map(str, array.coords["stimulus"].values)) if labelled else None
-    table = _target_table(array)
-    times = array.sizes.get("time", 1)
-    values = array.values
+    table, samples = _target_table(array), array.sizes.get("time", 1)
     if "time" in array.dims:
-        time = array.coords["time"].values if "time" in array.coords else np.arange(times)
-        if time.dtype.kind not in "iuf":
-            raise DataError(f"{file}: labels of time are {time.dtype}, but must be numbers")
-        table = table.loc[table.index.repeat(times)].assign(time=np.tile(time, len(table)))
-        shape = (values.shape[0], values.shape[1] * times, *values.shape[3:])
-        values = values.reshape(shape)
-    return Arranged(values, labels, table, "target" in array.coords, times)
+        time = _times(array, times, file)
+        table = table.loc[table.index.repeat(samples)].assign(time=np.tile(time, len(table)))
+    elif len(times):
+        raise DataError(f"dataset.times labels an axis `time`, but {file} has {_told(array)}")
+    return Arranged(
+        _flattened(array),
+        labels,
+        table,
+        "target" in array.coords,
+        samples,
+        bool(array.attrs.get("ordered")),
+        bool(array.attrs.get("on_disk")),
+    )
+
+
+def _times(array: xr.DataArray, times: Sequence[float], file: Path) -> np.ndarray:
+    count = array.sizes["time"]
+    if len(times) == count:
+        return np.asarray(times, dtype=float)
+    if len(times) == 2:
+        # Sums of steps are told as people write them.
+        return np.round(times[0] + times[1] * np.arange(count), 9)
+    if len(times):
+        raise DataError(
+            f"dataset.times has {len(times)} labels, but {file} has {count} samples in time: give"
+            " one for each, or the first one and the step"
+        )
+    time = array.coords["time"].values if "time" in array.coords else np.arange(count)
+    if time.dtype.kind not in "iuf":
+        raise DataError(f"{file}: labels of time are {time.dtype}, but must be numbers")
+    return time
+
+
+def _told(array: xr.DataArray) -> str:
+    return f"the axes {', '.join(map(str, array.dims))}"
+
+
+def _flattened(array: xr.DataArray) -> OnDisk:
+    """Values as stimulus, target × time[, repeat], of which what is asked for is read."""
+    order = [a for a in AXES if a in array.dims]
+    variable, times = array.variable, array.sizes.get("time", 1)
+    targets, repeats = array.sizes.get("target", 1), [array.sizes[a] for a in order[-1:]]
+    repeats = repeats if "repeat" in order else []
+    shape = (array.sizes["stimulus"], targets * times, *repeats)
+
+    dtype = array.dtype.newbyteorder("=")
+
+    def read(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        whole, turn = np.unique(columns // times, return_inverse=True)
+        asked = {"stimulus": _run(rows)} | ({"target": _run(whole)} if "target" in order else {})
+        part = variable.isel(asked).load().transpose(*order).values
+        part = part.reshape(len(rows), len(whole) * times, *repeats)
+        place = turn * times + columns % times
+        part = part if np.array_equal(place, np.arange(part.shape[1])) else part[:, place]
+        return np.array(part, dtype=dtype)
+
+    return OnDisk(shape, dtype, read)
+
+
+def _run(places: np.ndarray) -> slice | np.ndarray:
+    """Places that follow each other as a slice, which is read at once."""
+    if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
+        return slice(int(places[0]), int(places[0]) + len(places))
+    return places
 
 
 def _named(
@@ -179,7 +267,9 @@ def _renamed(array: xr.DataArray, axes: Sequence[str]) -> xr.DataArray:
             coords[axis] = (axis, labels)
         if axis == "target":
             coords |= {n: (axis, v) for n, v in along.items() if n not in (*axes, str(dim))}
-    return xr.DataArray(array.values, dims=axes, coords=coords)
+    bare = array.drop_vars(list(array.coords)).variable
+    named = xr.Variable(axes, bare._data)  # what lies on disk stays there
+    return xr.DataArray(named, coords=coords, attrs=array.attrs)
 
 
 def _mismatch(array: xr.DataArray, rows: Collection[int], file: Path, source: str) -> str:
@@ -195,7 +285,7 @@ def _mismatch(array: xr.DataArray, rows: Collection[int], file: Path, source: st
 
 
 def _target_table(array: xr.DataArray) -> pd.DataFrame:
-    count = array.sizes["target"]
+    count = array.sizes.get("target", 1)
     named = "target" in array.coords
     ids = [str(t) for t in array.coords["target"].values] if named else _default(count)
     columns = {

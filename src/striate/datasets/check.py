@@ -1,30 +1,89 @@
-"""What a data set holds, told in lines that a person can compare with what they expect."""
+"""What a copy of a data set holds and what is wrong with it, in lines that a person can compare."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from striate.data import Responses, Stimuli, has_truth, membership
+from striate.data import Stimuli
+from striate.datasets.facts import Finding
+from striate.datasets.tally import measured
 from striate.errors import StriateError, some
 from striate.interfaces import Dataset
 from striate.machine import here, track
 from striate.media import digests, film_facts, is_film, is_sound, open_image, sound_rate
-from striate.scores import split_half
 from striate.splits import duplicates, leak_units
 
 KINDS = {"image": "image sizes", "film": "film sizes and rates", "sound": "rates of sounds"}
+ORDER = ("wrong", "missing", "there")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came out of looking through a copy.
+
+    Parameters
+    ----------
+    findings
+        What was found file by file: what is wrong first, then what is missing, what is there.
+    lines
+        The data in numbers, as far as they could be opened.
+    unopened
+        Why the copy could not be opened as a whole, or nothing.
+
+    """
+
+    findings: tuple[Finding, ...]
+    lines: tuple[str, ...]
+    unopened: str = ""
+
+    @property
+    def wrong(self) -> list[Finding]:
+        """The findings that say what does not fit."""
+        return [f for f in self.findings if f.kind == "wrong"]
+
+    @property
+    def foreign(self) -> bool:
+        """Whether this is no copy of the data set at all: nothing of it is there."""
+        return bool(self.unopened) and not any(f.kind != "missing" for f in self.findings)
+
+
+def examine(dataset: Dataset, numbers: bool = True) -> Checked:
+    """Look through the files of a copy, whatever is wrong with some of them, then open it.
+
+    Every file of stimuli is opened; those that cannot be read are findings. `numbers` adds a
+    summary, for which all responses are read, one subject and piece at a time.
+    """
+    findings: list[Finding] = []
+    lines: list[str] = []
+    unopened = ""
+    try:
+        if look := getattr(dataset, "inspect", None):
+            findings += look()
+        stimuli = dataset.stimuli()
+        told, broken = _files(stimuli)
+        named = {f.file for f in findings if f.kind == "wrong"}
+        findings += [Finding("wrong", f, why) for f, why in broken.items() if f not in named]
+        if numbers:
+            lines = [*told, *_labels(stimuli), *_numbers(dataset, stimuli)]
+        elif not any(f.kind == "wrong" for f in findings):
+            dict(dataset.responses())
+    except StriateError as error:
+        unopened = str(error)
+    ordered = sorted(findings, key=lambda f: ORDER.index(f.kind))
+    return Checked(tuple(ordered), tuple(lines), unopened)
 
 
 def summary(dataset: Dataset) -> list[str]:
     """Lines about stimuli, their files, the responses of each subject, ceilings and the split.
 
     Every image is opened, and the first frame and sample of every film and sound. Files that are
-    missing or unreadable are told, not raised.
+    missing or unreadable are told, not raised. Responses are read one subject and piece at a time.
 
     Raises
     ------
@@ -32,28 +91,34 @@ def summary(dataset: Dataset) -> list[str]:
         When the data set itself cannot be read; its message says why.
 
     """
-    stimuli, blocks = dataset.stimuli(), dataset.responses()
-    lines = [*_files(stimuli), *_labels(stimuli)]
+    stimuli = dataset.stimuli()
+    return [*_files(stimuli)[0], *_labels(stimuli), *_numbers(dataset, stimuli)]
+
+
+def _numbers(dataset: Dataset, stimuli: Stimuli) -> list[str]:
+    lines: list[str] = []
+    blocks = dataset.responses()
     alike: dict[tuple[str, ...], list[str]] = {}
-    for subject, block in blocks.items():
-        alike.setdefault(tuple(_measured(block)), []).append(subject)
+    for subject in track(blocks, len(blocks), "subjects"):
+        alike.setdefault(tuple(measured(blocks[subject])), []).append(subject)
     for (first, *rest), names in alike.items():
         who = f"subject {names[0]}" if len(names) == 1 else f"subjects {some(names)}"
         lines += [f"{who}: {first}", *rest]
-    own = getattr(dataset, "ceilings", None)
-    if own is not None:
+    own: Any = getattr(dataset, "ceilings", None)
+    if callable(own):
         lines += ["ceilings:", *("  " + line for line in own().round(4).to_string().split("\n"))]
     return [*lines, *_split(dataset, stimuli)]
 
 
-def _files(stimuli: Stimuli) -> list[str]:
+def _files(stimuli: Stimuli) -> tuple[list[str], dict[str, str]]:
+    """Lines about the files of stimuli, and what is wrong with those that cannot be read."""
     table = stimuli.table
     absent = table.index[table["file"].astype(str) == ""]
     there = [str(f) for f in table["file"] if f]
     files = list(dict.fromkeys(there))
     with ThreadPoolExecutor(max(1, here().threads)) as pool:
         found = list(track(pool.map(_look, files), len(files), "files"))
-    broken = [f for f, one in zip(files, found, strict=True) if not one[0]]
+    broken = {f: told for f, (kind, told) in zip(files, found, strict=True) if not kind}
     kinds = Counter(kind for kind, _ in found if kind)
     counted = ", ".join(f"{kinds[k]} {k}s" for k in KINDS if kinds[k]) or "0 images"
     first = f"{len(stimuli)} stimuli: {counted}"
@@ -69,7 +134,7 @@ def _files(stimuli: Stimuli) -> list[str]:
         same = duplicates(digests(stimuli))
         named = some([" = ".join(s) for s in same])
         lines.append(f"exact duplicates: {len(same)}" + (f" ({named})" if same else ""))
-    return lines
+    return lines, broken
 
 
 def _look(file: str) -> tuple[str, str]:
@@ -95,63 +160,6 @@ def _labels(stimuli: Stimuli) -> list[str]:
             told = [f"{name} {count}" for name, count in counts.items()]
             lines.append(f"{what}: {len(counts)} ({some(told)})")
     return lines
-
-
-def _measured(block: Responses) -> list[str]:
-    values, truth = np.asarray(block.values), has_truth(block)
-    line = f"{block.sizes['row']} rows × {block.sizes['target']} targets"
-    regions = membership(block)
-    if len(regions.columns):
-        told = [f"{name} {int(count)}" for name, count in regions.sum().items()]
-        rest = int((~regions.any(axis=1)).sum())
-        line += f"; {some(told, 12)}" + (f", in no region {rest}" if rest else "")
-    if "time" in block.coords:
-        line += f"; {len(np.unique(block.time.values))} samples in time"
-    if "stimulus_2" in block.coords:
-        line += "; a row is a pair of stimuli"
-    lines = [line]
-    hidden = int((~truth).sum())
-    known = values[truth]
-    if "repeat" in block.dims:
-        each = (~np.isnan(known)).sum(axis=2)
-        low, high = (int(each.min()), int(each.max())) if each.size else (0, 0)
-        span = f"{low}" if low == high else f"{low} to {high}"
-        lines.append(f"  repeats: {span}; {int((each == 0).sum())} responses without any")
-    else:
-        lines.append(f"  missing: {int(np.isnan(known).sum())} of {known.size} responses")
-    if hidden:
-        lines.append(f"  hidden: {hidden} rows without responses")
-    flat = _constant(known)
-    if flat:
-        lines.append(f"  constant: {flat} targets never vary")
-    return [*lines, *_ceilings(block, known)]
-
-
-def _constant(known: np.ndarray) -> int:
-    if not len(known):
-        return 0
-    columns = np.moveaxis(known, 1, 0).reshape(known.shape[1], -1)
-    low = np.where(np.isnan(columns), np.inf, columns).min(axis=1)
-    high = np.where(np.isnan(columns), -np.inf, columns).max(axis=1)
-    return int((low == high).sum())
-
-
-def _ceilings(block: Responses, known: np.ndarray) -> list[str]:
-    if "ceiling" in block.coords:
-        ceiling, source = block.ceiling.values.astype(float), "given"
-    elif "repeat" in block.dims and block.sizes["repeat"] > 1 and len(known) > 2:
-        ceiling, source = split_half(known, splits=20), "split halves of the repeats"
-    else:
-        return ["  ceiling: unknown (no repeats, and targets have none)"]
-    regions = membership(block)
-    told = [f"median {_median(ceiling)}"]
-    told += [f"{name} {_median(ceiling[regions[name].to_numpy()])}" for name in regions]
-    return [f"  ceiling ({source}): {some(told, 12)}"]
-
-
-def _median(values: np.ndarray) -> str:
-    kept = values[~np.isnan(values)]
-    return f"{np.median(kept):.3f}" if len(kept) else "none"
 
 
 def _split(dataset: Dataset, stimuli: Stimuli) -> list[str]:

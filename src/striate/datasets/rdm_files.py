@@ -1,27 +1,34 @@
-"""Files of the 2019 challenge: RDMs in both MATLAB containers, numbered images, submissions."""
+"""Files of the 2019 challenge: where they lie, RDMs in both MATLAB containers, numbered images."""
 
 from __future__ import annotations
 
-import io
-import os
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float
-from scipy.io import loadmat, savemat
 
-from striate.datasets.arrays import read_mat
-from striate.errors import DataError, FileError, some, unknown
+from striate.errors import DataError, FileError, unknown
+from striate.files import read_mat
 from striate.media import list_images
 
 SETS: Mapping[str, str] = MappingProxyType(
     {"92": "Training_Data/92_Image_Set", "118": "Training_Data/118_Image_Set", "78": "Test_Data"}
 )
-"""Image set → its folder; a set's name is its number of images."""
+"""Image set of the release → its folder."""
+PLACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "92": (SETS["92"], "92_Image_Set"),
+        "118": (SETS["118"], "118_Image_Set"),
+        "78": (SETS["78"], "Test_Data/78_Image_Set", "78_Image_Set"),
+        "TS2": ("Test_Data/TS2", "TS2", "Test_Data_TS2"),
+    }
+)
+"""Image set → where it lies in the copies that there are; TS2 is the hidden twin of 78."""
+COUNT: Mapping[str, int] = MappingProxyType({"92": 92, "118": 118, "78": 78, "TS2": 78})
+"""Image set → its number of images."""
 KEYS = MappingProxyType(
     {
         "fmri": MappingProxyType({"EVC": "EVC_RDMs", "IT": "IT_RDMs"}),
@@ -30,8 +37,19 @@ KEYS = MappingProxyType(
 )
 """Modality → region or window → the variable's name in the .mat file."""
 TINY = 1e-6
-LARGEST = 1 << 28
-"""Bytes of a submission's member: a small archive can claim to hold far more than memory."""
+
+
+def target_file(root: Path, name: str, modality: str) -> Path:
+    """The file of RDMs of an image set, or where the release has it."""
+    files = [root / place / f"target_{modality}.mat" for place in PLACES[name]]
+    return next((f for f in files if f.is_file()), files[0])
+
+
+def image_folder(root: Path, name: str) -> Path:
+    """The folder of images of a set, or where the release has it."""
+    names = (f"{COUNT[name]}images", f"{COUNT[name]}_images", "images")
+    folders = [root / place / one for place in PLACES[name] for one in names]
+    return next((f for f in folders if f.is_dir()), folders[0])
 
 
 def read_rdms(
@@ -68,87 +86,37 @@ def read_rdms(
                 f"{key} of {path} holds {len(values)} subjects, not {subjects}: pass"
                 f" dataset.subjects={len(values)} if that is right"
             )
-        rdms[region] = _symmetric(values, f"{key} of {path}")
+        rdms[region] = symmetric(values, f"{key} of {path}")
     return rdms
 
 
 def image_files(folder: Path, images: int) -> dict[int, str]:
     """Number → file of the images in a folder, whatever the number of digits; {} without any."""
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return {}
-    files: dict[int, str] = {}
-    for file in list_images(folder):
-        number = re.search(r"(\d+)\D*$", Path(file).stem)
-        if number is None or not 1 <= int(number[1]) <= images or int(number[1]) in files:
-            raise DataError(
-                f"{file} is none of {images} images numbered 1 to {images}, or its number stands"
-                " twice: take it out of the folder"
-            )
-        files[int(number[1])] = file
+    files, odd = numbered(folder, images)
+    if odd:
+        raise DataError(
+            f"{odd[0]} is none of {images} images numbered 1 to {images}, or its number stands"
+            " twice: take it out of the folder"
+        )
     return files
 
 
-def write_submission(folder: Path, modality: str, rdms: Mapping[str, np.ndarray]) -> Path:
-    """Write `submit_MODALITY.mat` and the .zip around it; return the .zip."""
-    folder.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()
-    savemat(content, {KEYS[modality][r]: np.asarray(m) for r, m in rdms.items()})
-    packed = io.BytesIO()
-    name = f"submit_{modality}.mat"
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, content.getvalue())
-    _write(folder / name, content.getvalue())
-    target = folder / f"submit_{modality}.zip"
-    _write(target, packed.getvalue())
-    return target
+def numbered(folder: Path, images: int) -> tuple[dict[int, str], list[str]]:
+    """Number → file of the images in a folder, and the files that are none of them."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return {}, []
+    files: dict[int, str] = {}
+    odd = []
+    for file in map(str, list_images(folder)):
+        number = re.search(r"(\d+)\D*$", Path(file).stem)
+        if number is None or not 1 <= int(number[1]) <= images or int(number[1]) in files:
+            odd.append(file)
+        else:
+            files[int(number[1])] = file
+    return files, odd
 
 
-def read_submission(path: Path, modality: str, images: int) -> dict[str, np.ndarray]:
-    """RDMs by region of a submission that the challenge would accept.
-
-    Raises
-    ------
-    FileError
-        When the file is missing or unreadable.
-    DataError
-        When a matrix is missing, of another size, not symmetric, or holds NaN.
-
-    """
-    if not path.is_file():
-        raise FileError(f"no submission {path}")
-    try:
-        content = path.read_bytes()
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
-                if names != [f"submit_{modality}.mat"]:
-                    raise DataError(
-                        f"{path} must hold submit_{modality}.mat alone, but holds {some(names)}"
-                    )
-                if archive.getinfo(names[0]).file_size > LARGEST:
-                    raise DataError(f"{path} unpacks to more than {LARGEST >> 20} MiB")
-                content = archive.read(names[0])
-        found = loadmat(io.BytesIO(content))
-    except DataError:
-        raise
-    except Exception as error:  # what scipy raises for a damaged file is not documented
-        raise FileError(f"{path} is damaged or no submission: {error}") from error
-    rdms = {}
-    for region, key in KEYS[modality].items():
-        names = [n for n in found if not n.startswith("__")]
-        if key not in found:
-            raise DataError(unknown("variable", key, names, str(path)))
-        matrix = np.asarray(found[key])
-        if matrix.shape != (images, images) or matrix.dtype.kind not in "biuf":
-            raise DataError(
-                f"{key} of {path} is {matrix.dtype} of shape {matrix.shape}, but must be numbers of"
-                f" shape {(images, images)}"
-            )
-        rdms[region] = _symmetric(matrix.astype(np.float64), f"{key} of {path}")
-    return rdms
-
-
-def _symmetric(values: np.ndarray, where: str) -> np.ndarray:
+def symmetric(values: np.ndarray, where: str) -> np.ndarray:
     """The matrices, exactly symmetric and with a zero diagonal, if they nearly were."""
     odd = int((~np.isfinite(values)).sum())
     if odd:
@@ -171,13 +139,3 @@ def _symmetric(values: np.ndarray, where: str) -> np.ndarray:
     index = np.arange(values.shape[-1])
     even[..., index, index] = 0.0
     return even
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it is there entirely or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from striate.data import Stimuli, natural_key
-from striate.datasets.axes import Arranged
+from striate.data import OnDisk, Stimuli, natural_key
+from striate.datasets.axes import Arranged, taken
 from striate.datasets.tables import row_order
 from striate.errors import DataError, FileError, some
 
@@ -113,10 +113,11 @@ def expected(lines: pd.DataFrame) -> tuple[int, ...]:
 
 def pair(
     found: Arranged, lines: pd.DataFrame, file: Path, source: str, keep_missing: bool
-) -> tuple[np.ndarray, pd.DataFrame]:
+) -> tuple[np.ndarray | OnDisk, pd.DataFrame]:
     """Values with one row per line, in natural order of the stimuli, and the labels of the rows.
 
-    Rows of part ``test`` without responses are NaN.
+    Rows of part ``test`` without responses are NaN. What is large stays on disk, and is searched
+    for missing responses whenever it is read.
 
     Raises
     ------
@@ -127,7 +128,7 @@ def pair(
     if found.labels is not None:
         lines, order = _by_label(lines, found.labels, file, source)
     else:
-        order = row_order(lines, len(found.values), source)
+        order = row_order(lines, found.values.shape[0], source)
     part = lines["part"] if "part" in lines else pd.Series("", index=lines.index)
     hidden = (order < 0) & (part != "test").to_numpy()
     if hidden.any():
@@ -148,14 +149,18 @@ def pair(
     )
     place = _natural(rows.index)
     rows, order, part = rows.iloc[place], order[place], part.iloc[place]
-    straight = np.array_equal(order, np.arange(len(found.values)))
-    values = found.values if straight else found.values[order]
-    if (order < 0).any():
-        values = values if values is not found.values else values.copy()
-        values[order < 0] = np.nan
-    if not keep_missing:
-        _complete(values, rows, (part == "test").to_numpy(), found, file)
-    return values, rows
+    test = (part == "test").to_numpy()
+    values = taken(found.values, rows=order)
+
+    def read(asked: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        part = values.read(asked, targets)
+        if not keep_missing:
+            _complete(part, rows.iloc[asked], test[asked], found.table.iloc[targets], file)
+        return part
+
+    if found.lazy:
+        return OnDisk(values.shape, values.dtype, read), rows
+    return read(np.arange(values.shape[0]), np.arange(values.shape[1])), rows
 
 
 def _by_label(
@@ -191,7 +196,7 @@ def _by_label(
 
 
 def _complete(
-    values: np.ndarray, rows: pd.DataFrame, test: np.ndarray, found: Arranged, file: Path
+    values: np.ndarray, rows: pd.DataFrame, test: np.ndarray, targets: pd.DataFrame, file: Path
 ) -> None:
     missing = np.isnan(values)
     if missing.ndim == 3:
@@ -203,7 +208,7 @@ def _complete(
     repeats = " in every repeat" if values.ndim == 3 else ""
     raise DataError(
         f"{file}: {int(missing.sum())} of {missing.size} responses are NaN{repeats}, for stimuli"
-        f" {some(rows.index[at_rows])} and targets {some(found.table.index[at_targets])}: correct"
+        f" {some(rows.index[at_rows])} and targets {some(targets.index[at_targets])}: correct"
         " the file, or pass dataset.missing=keep if they were not measured"
     )
 

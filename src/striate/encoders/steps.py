@@ -113,11 +113,15 @@ class ZScore(Step):
         of its range) in less than this fraction of the training rows.
     tolerance
         Values within this fraction of the range count as equal.
+    refit
+        Standardise whatever is transformed by its own mean and deviation, as the kit of Algonauts
+        2021 does with test clips: what is predicted for a row then depends on the rows beside it.
 
     """
 
     active: float = 0.01
     tolerance: float = 1e-6
+    refit: bool = False
 
     def fit(self, features: Features) -> ZScore:
         """A copy with means, deviations and the columns kept."""
@@ -148,17 +152,29 @@ class ZScore(Step):
         for name, s in self.spaces_.items():  # type: ignore[attr-defined]
             x = _floats(features, name)
             shape, x = x.shape, x.reshape(len(x), -1)
-            whole = len(s["kept"]) == x.shape[1]
-            z = (x if whole else x[:, s["kept"]]) - s["mean"]
-            z *= s["scale"]
+            columns = x.shape[1]
+            whole = len(s["kept"]) == columns
+            x = x if whole else x[:, s["kept"]]
+            mean, scale = self._own(x) if self.refit else (s["mean"], s["scale"])
+            z = x - mean
+            z *= scale
             if len(shape) > 2:
                 if not whole:
-                    full = np.zeros(x.shape, dtype=x.dtype)
+                    full = np.zeros((len(x), columns), dtype=x.dtype)
                     full[:, s["kept"]] = z
                     z = full
                 z = z.reshape(shape)
             done[name] = z
         return transformed(features, done)
+
+    @staticmethod
+    def _own(x: Float[np.ndarray, "stimulus feature"]) -> tuple[np.ndarray, np.ndarray]:
+        """Means of these rows, and what to multiply with; 0 where they never vary."""
+        mean = x.mean(axis=0, dtype=np.float64)
+        spread = _deviation(x, mean)
+        varies = spread > 1e-7 * np.maximum(np.abs(mean), 1e-30)
+        scale = np.where(varies, 1 / np.where(varies, spread, 1), 0)
+        return mean.astype(x.dtype), scale.astype(x.dtype)
 
 
 def _deviation(

@@ -1,4 +1,4 @@
-"""Files and members of zip archives (`archive.zip::member`): list, read and digest them."""
+"""Files and members of archives (`archive.zip::member`): list, read and digest them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import cast
 
@@ -16,6 +16,7 @@ import pandas as pd
 from striate.data import Stimuli, natural_key
 from striate.errors import FileError, some
 from striate.machine import here
+from striate.media import bricks
 
 MEMBER = "::"
 SUFFIXES = (
@@ -32,7 +33,7 @@ LARGEST_MEMBER = 1 << 31
 
 
 def read_bytes(file: str | Path) -> bytes:
-    """Content of a file or of a member of a zip archive.
+    """Content of a file, of a member of a zip archive, or of a picture in an HDF5 file.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def digests(stimuli: Stimuli) -> Stimuli:
 
 
 def list_images(place: str | Path) -> list[str]:
-    """Image files below a folder, or images in a zip archive, in natural order.
+    """Image files below a folder, or images in a zip archive or HDF5 file, in natural order.
 
     Hidden files and what macOS adds to archives are left out.
 
@@ -117,6 +118,8 @@ def _listed(root: Path, what: str, suffixes: tuple[str, ...]) -> list[str]:
             for name in names
             if fits(name)
         ]
+    elif root.is_file() and bricks.is_brick(str(root)):
+        found = [f"{root}{MEMBER}{n}" for n in bricks.pictures(str(root)) if fits(n)]
     elif root.is_file():
         names = _archive(str(root)).namelist()
         unsafe = [n for n in names if not _safe(n)]
@@ -169,6 +172,8 @@ def _exists(file: str) -> bool:
     archive, member = _split(file)
     if not member:
         return Path(file).is_file()
+    if bricks.is_brick(archive):
+        return Path(archive).is_file() and bricks.holds(archive, member)
     return Path(archive).is_file() and member in _archive(archive).NameToInfo
 
 
@@ -185,6 +190,8 @@ def _open(file: str) -> BufferedIOBase:
         raise FileError(
             f"{file}: the member points outside of the archive; pack it with relative paths"
         )
+    if bricks.is_brick(archive):
+        return BytesIO(bricks.read_picture(archive, member))
     opened = _archive(archive)
     if member not in opened.NameToInfo:
         near = some(sorted(opened.namelist()))
@@ -193,7 +200,7 @@ def _open(file: str) -> BufferedIOBase:
         raise FileError(f"{file}: unpacks to more than 2 GiB; unpack the archive by hand")
     try:
         return cast(BufferedIOBase, opened.open(member))
-    except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged entry fails in struct, text, zipfile or the system
         raise FileError(f"{file}: cannot be unpacked ({error}); unpack it by hand") from error
 
 
@@ -210,7 +217,7 @@ def _archive(file: str) -> zipfile.ZipFile:
         return _cached_archive(file, os.getpid(), state.st_mtime_ns, state.st_size)
     except FileNotFoundError as error:
         raise FileError(f"{file}: no such zip archive; check the path") from error
-    except (OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged table of contents fails in struct, text or zipfile
         raise FileError(f"{file}: is no readable zip archive ({error})") from error
 
 

@@ -20,7 +20,8 @@ def open_image(file: str | Path) -> Image.Image:
     """The image as 8-bit RGB, turned upright by its EXIF orientation.
 
     Grey, palette and CMYK images become RGB, transparent ones lie on white, and 16-bit grey
-    values are divided by 257. `file` may be a member of a zip archive, ``archive.zip::member``.
+    values are divided by 257. `file` may be a member of a zip archive, ``archive.zip::member``, or
+    a picture in an HDF5 file, ``stimuli.hdf5::imgBrick/12.ppm``.
 
     Raises
     ------

@@ -14,6 +14,7 @@ from striate.report.features import features
 from striate.report.fits import fits
 from striate.report.looks import files, looks
 from striate.report.markup import figure, folded, paragraph, section, text, tiles
+from striate.report.official import official, own_tiles, own_title
 from striate.report.record import Report
 from striate.report.sources import read_recipe
 from striate.report.words import number, percent, span, title_of, verdict
@@ -146,10 +147,9 @@ def _headline(report: Report) -> str:
         f"<span>{text(note)}</span></p>"
     )
     words = [paragraph(w, "warn" if w.startswith("Beware") else "verdict") for w in verdict(report)]
-    official = {n: e for n, e in summary["scores"].items() if "value" in e}
-    parts = [big, *words, tiles(_tiles(entry, official))]
-    for name, own in official.items():
-        parts.append(_titled(f"Official score: {name}", tables.official(name, own)))
+    own = summary["scores"]
+    parts = [big, *words, tiles([*own_tiles(own), *_tiles(entry)])]
+    parts.append(_titled(own_title(own), official(own)))
     parts.append(_titled("Against published numbers", tables.expected(summary)))
     return section("answer", "The answer", parts)
 
@@ -158,12 +158,8 @@ def _titled(title: str, content: str) -> str:
     return f"<h3>{text(title)}</h3>\n{content}" if content else ""
 
 
-def _tiles(entry: dict[str, Any], official: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _tiles(entry: dict[str, Any]) -> list[tuple[str, str, str]]:
     found = []
-    for name, own in official.items():
-        unit = " %" if name == "algonauts2019" else ""
-        note = "of the noise ceiling" if unit else "official score"
-        found.append((name, number(own["value"]) + unit, note))
     share = entry.get("normalised", {})
     if number(share.get("median")) != "–":
         note = f"median target; mean {percent(share.get('mean'))}"

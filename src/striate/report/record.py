@@ -57,6 +57,7 @@ class Report:
         for name, entry in self.summary["scores"].items():
             middle = entry.get("median", entry.get("value"))
             text = "not defined" if middle is None else f"{middle:.4g}"
+            text += " %" if entry.get("unit") == "percent" else ""
             low_high = entry.get("resampled", {}).get("interval")
             text += f" [{low_high[0]:.4g}, {low_high[1]:.4g}]" if low_high else ""
             if "normalised" in entry:
@@ -65,8 +66,9 @@ class Report:
                 text += f", {entry['not_predicted']} targets not predicted"
             regions = entry.get("by_roi", {})
             parts = [
-                f"{roi} {v['median'] if isinstance(v, Mapping) else v:.4g}"
-                for roi, v in list(regions.items())[:12]
+                f"{roi} {v:.4g}"
+                for roi, found in list(regions.items())[:12]
+                if (v := found.get("median") if isinstance(found, Mapping) else found) is not None
             ]
             lines.append(f"{name:15s} {text}" + (f"  ({', '.join(parts)})" if parts else ""))
         if gone := self.summary.get("left_out"):

@@ -11,14 +11,17 @@ import pandas as pd
 from striate.report.contest import contest
 from striate.report.figures import regions_of
 from striate.report.markup import folded, paragraph, table, text
+from striate.report.official import official
 from striate.report.words import (
     count,
     duration,
     higher_is_better,
     number,
+    own_scores,
     percent,
     span,
     title_of,
+    unit_of,
 )
 from striate.scores import SCORES
 
@@ -59,7 +62,7 @@ def held_out(summary: Summary) -> list[str]:
     ]
     parts = [paragraph(told), by_region(entry[score])]
     parts += [table(["member", "median", "mean"], others)] if len(others) > 1 else []
-    return [*parts, *(official(n, e) for n, e in entry.items() if "value" in e)]
+    return [*parts, official(entry)]
 
 
 def by_subject(summary: Summary) -> str:
@@ -116,30 +119,6 @@ def expected(summary: Summary) -> str:
     return table(["number", "published", "here", "verdict", "source"], lines, words=(0, 3, 4))
 
 
-def official(name: str, entry: Mapping[str, Any]) -> str:
-    """A dataset's own score by region, with whatever else it tells per region."""
-    columns = {k: v for k, v in entry.items() if isinstance(v, Mapping)}
-    if not columns:
-        return ""
-    regions = list(dict.fromkeys(r for v in columns.values() for r in v))
-    head = {"by_roi": name} | {k: k for k in columns}
-    ceilings: dict[str, float] = {}
-    if name == "algonauts2019":
-        head |= {"by_roi": "percent of ceiling", "raw": "R²", "signed": "signed R²"}
-        raw, share = columns.get("raw", {}), columns.get("by_roi", {})
-        if "ceiling" not in columns:
-            ceilings = {r: 100 * raw[r] / share[r] for r in raw if share.get(r)}
-    lines = [
-        [
-            r,
-            *(number(_middle(v.get(r))) for v in columns.values()),
-            number(ceilings.get(r)),
-        ]
-        for r in regions
-    ]
-    return table(["region", *(head[k] for k in columns), "ceiling"], lines)
-
-
 def members(summary: Summary) -> str:
     """All members, with the answer's difference to each."""
     lines = contest(summary)
@@ -167,9 +146,11 @@ def members(summary: Summary) -> str:
                 *(number(_middle(entry.get(n))) for n in others),
             ]
         )
+    own = {n: unit_of(e) for n, e in own_scores(summary["scores"]).items()}
+    named = [f"{n} ({own[n]})" if own.get(n) else n for n in others]
     head = ["member", "verdict", "median", "mean", "of ceiling", "answer − member", "95 % interval"]
     answer = [k for k, line in enumerate(lines) if line.is_answer]
-    shown = table([*head, *others], rows, words=(0, 1), strong=answer)
+    shown = table([*head, *named], rows, words=(0, 1), strong=answer)
     return shown if len(rows) <= LONG else folded(f"All {len(rows)} members", shown)
 
 

@@ -53,6 +53,21 @@ def span(ends: Sequence[float] | None) -> str:
     return f"{number(ends[0])} to {number(ends[1])}"
 
 
+def own_scores(scores: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """A data set's own scores among those of a member: the entries that have a ``value``."""
+    return {n: e for n, e in scores.items() if "value" in e}
+
+
+def unit_of(entry: Mapping[str, Any]) -> str:
+    """The sign behind the values of an own score: ``%``, or nothing."""
+    return "%" if entry.get("unit") == "percent" else ""
+
+
+def with_unit(entry: Mapping[str, Any]) -> str:
+    """The value of an own score with its unit: ``17.7 %``."""
+    return f"{number(entry['value'])} {unit_of(entry)}".strip()
+
+
 def count(n: int, thing: str) -> str:
     """``1 subject``, ``1,200 stimuli``, ``3 entries``."""
     plural = {"stimulus": "stimuli", "entry": "entries"}.get(thing, f"{thing}s")
@@ -165,18 +180,26 @@ def _how_well(report: Report) -> str:
         )
     elif number(normalised.get("median")) != "–":
         text += f"; the median target reaches {percent(normalised['median'])} of its noise ceiling"
-    elif not any("value" in e for e in report.summary["scores"].values()):
+    elif not own_scores(report.summary["scores"]):
         text += "; no noise ceiling is known, so how much was reachable is open"
     return text + "."
 
 
 def _official(report: Report) -> str:
     """Scores of the dataset's own, where it has any."""
-    entries = {n: e["value"] for n, e in report.summary["scores"].items() if "value" in e}
-    if "algonauts2019" in entries:
-        share = number(entries["algonauts2019"])
-        return f"The challenge's own score is {share} % of its noise ceiling."
-    return "".join(f"The official score {n} is {number(v)}. " for n, v in entries.items()).strip()
+    told = []
+    for name, entry in own_scores(report.summary["scores"]).items():
+        share = with_unit(entry) + (" of the noise ceiling" if unit_of(entry) else "")
+        whose = f" of {entry['name']}" if "name" in entry else ""
+        if name == "official":
+            told.append(f"The official score{whose} is {share}.")
+        elif name == "corrected":
+            told.append(
+                f"Corrected for signs and targets without signal, it is {with_unit(entry)}."
+            )
+        else:
+            told.append(f"The official score {name} is {share}.")
+    return " ".join(told)
 
 
 def _above_chance(report: Report) -> str:

@@ -1,7 +1,8 @@
 """Scores on plain arrays: how well, how well it could be, and how surely.
 
 `correlation` scores every target; `ceilings` says what the noise leaves reachable; `resampling`
-and `significance` say how sure a score is; `algonauts` holds the 2019 challenge's score of RDMs.
+and `significance` say how sure a score is; `algonauts` holds the 2019 challenge's score of RDMs,
+`challenges` what those of 2021, 2023 and 2025 make of correlations, `halves` their reliability.
 """
 
 from striate.scores.algonauts import (
@@ -20,6 +21,14 @@ from striate.scores.ceilings import (
     spearman_brown,
     split_half,
 )
+from striate.scores.challenges import (
+    algonauts2021,
+    algonauts2021_mini,
+    algonauts2023,
+    algonauts2025,
+    inflated,
+    inner_rows,
+)
 from striate.scores.correlation import (
     SCORES,
     Average,
@@ -33,6 +42,7 @@ from striate.scores.correlation import (
     rows_used,
     spearman,
 )
+from striate.scores.halves import all_halves, halvings
 from striate.scores.labelled import (
     Scored,
     matched,
@@ -65,11 +75,19 @@ __all__ = [
     "algonauts2019",
     "algonauts2019_ceiling",
     "algonauts2019_percent",
+    "algonauts2021",
+    "algonauts2021_mini",
+    "algonauts2023",
+    "algonauts2025",
+    "all_halves",
     "average",
     "bootstrap",
     "explainable_variance",
     "fdr",
     "flat",
+    "halvings",
+    "inflated",
+    "inner_rows",
     "interval",
     "matched",
     "means_ceiling",

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from striate.datasets.arrays import READERS, read_array, read_mat
 from striate.errors import DataError, FileError, StriateError
+from striate.files import READERS, read_array, read_mat
 
 VALUES = np.arange(24.0).reshape(4, 3, 2)
 

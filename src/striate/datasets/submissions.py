@@ -1,0 +1,150 @@
+"""Which challenge a submission is meant for, told by the names inside, and whether it fits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from striate.errors import DataError, FileError, some
+from striate.files import zip_members
+
+PATTERNS: Mapping[str, re.Pattern[str]] = MappingProxyType(
+    {
+        "algonauts2019": re.compile(r"(^|/)submit_(fmri|meg)\.(mat|npy|npz)$"),
+        "algonauts2021": re.compile(r"(^|/)(mini|full)_track\.pkl$"),
+        "algonauts2023": re.compile(r"(^|/)subj\d\d/[lr]h_pred_test\.npy$"),
+        "algonauts2025": re.compile(r"(^|/)[^/]*(friends|ood|pred|submission)[^/]*\.npy$", re.I),
+    }
+)
+"""Challenge → what a name inside of its submission looks like; the first that matches counts."""
+VOXELS_2021: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "LOC": (1843, 1348, 1237, 1153, 1397, 1356, 1117, 1244, 1515, 1034),
+        "FFA": (68, 157, 80, 210, 69, 119, 89, 163, 76, 69),
+        "STS": (341, 421, 278, 398, 219, 173, 80, 306, 346, 120),
+        "EBA": (351, 183, 376, 368, 309, 308, 101, 55, 191, 162),
+        "PPA": (425, 153, 368, 225, 210, 216, 33, 150, 262, 165),
+        "V1": (232, 285, 164, 176, 326, 286, 195, 300, 271, 238),
+        "V2": (231, 231, 271, 209, 196, 281, 189, 238, 265, 249),
+        "V3": (261, 270, 270, 212, 176, 229, 174, 223, 245, 188),
+        "V4": (107, 95, 111, 117, 73, 108, 55, 85, 94, 60),
+    }
+)
+"""Region → voxels of subjects 1 to 10 in the mini track of 2021; of the full track, unknown."""
+
+
+def names_inside(path: Path) -> list[str]:
+    """Names of the files in a submission: of a folder's, a .zip's members, or its own.
+
+    Raises
+    ------
+    FileError
+        When there is nothing at `path`, or a .zip is damaged or hostile.
+
+    """
+    if path.is_dir():
+        found = (p.relative_to(path.parent).as_posix() for p in path.rglob("*") if p.is_file())
+        return sorted(found)
+    if not path.is_file():
+        raise FileError(f"no submission {path}; check the path")
+    if path.suffix.lower() == ".zip":
+        return list(zip_members(path))
+    return [path.name]
+
+
+def recognised(path: Path) -> str:
+    """The data set whose submission this is, by the names inside.
+
+    Raises
+    ------
+    FileError
+        As `names_inside`.
+    DataError
+        When the names are those of no challenge.
+
+    """
+    inside = names_inside(path)
+    for name, pattern in PATTERNS.items():
+        if any(pattern.search(one) for one in inside):
+            return name
+    raise DataError(
+        f"{path} holds {some(inside) or 'nothing'}, as no challenge's submission does: name the"
+        f" challenge, such as check-submission {path} algonauts2021, or hand in submit_fmri.zip or"
+        " submit_meg.zip (2019), mini_track.zip or full_track.zip (2021),"
+        " algonauts_2023_challenge_submission.zip (2023), fmri_predictions_friends_s7.zip (2025)"
+    )
+
+
+def check(path: Path, name: str, dataset: Any = None) -> None:
+    """Raise for the first thing wrong with a submission to the challenge of a data set.
+
+    Against a copy of the data if there is a `dataset`, else against the shapes of the release.
+
+    Raises
+    ------
+    DataError, FileError
+        Naming the file and what is wrong with it, or that the data set has no submission.
+
+    """
+    if dataset is not None and hasattr(dataset, "check_submission"):
+        dataset.check_submission(path)
+    elif dataset is None and name in RELEASED:
+        RELEASED[name](path)
+    else:
+        raise DataError(f"{name} has no submission that could be checked: {some(PATTERNS, 9)} have")
+
+
+def _algonauts2019(path: Path) -> None:
+    from striate.datasets.algonauts2019_submission import read
+    from striate.datasets.rdm_files import COUNT
+
+    read(path, "meg" if _holds(path, "submit_meg.") else "fmri", COUNT["78"])
+
+
+def _algonauts2021(path: Path) -> None:
+    from striate.datasets import algonauts2021_submission
+    from striate.datasets.algonauts2021_tree import HIDDEN, SUBJECTS
+
+    track = "full" if _holds(path, "full_track") else "mini"
+    counts = {
+        (roi, subject): voxels
+        for roi, each in VOXELS_2021.items()
+        for subject, voxels in zip(SUBJECTS, each, strict=True)
+    }
+    algonauts2021_submission.check(path, track, HIDDEN, counts)
+
+
+def _algonauts2023(path: Path) -> None:
+    from striate.datasets import algonauts2023_submission
+    from striate.datasets.algonauts2023_files import COUNTS
+
+    wanted = {}
+    for subject, (_, rows, left, right) in COUNTS.items():
+        for side, vertices in (("lh", left), ("rh", right)):
+            wanted[algonauts2023_submission.member(subject, side)] = (rows, vertices)
+    algonauts2023_submission.check(path, wanted)
+
+
+def _algonauts2025(path: Path) -> None:
+    from striate.datasets import algonauts2025_submission
+
+    # How many samples a film has stands in the copy alone.
+    algonauts2025_submission.check(path, {}, "ood" if _holds(path, "ood") else "friends-s7")
+
+
+def _holds(path: Path, part: str) -> bool:
+    return any(part in name for name in names_inside(path))
+
+
+RELEASED: Mapping[str, Callable[[Path], None]] = MappingProxyType(
+    {
+        "algonauts2019": _algonauts2019,
+        "algonauts2021": _algonauts2021,
+        "algonauts2023": _algonauts2023,
+        "algonauts2025": _algonauts2025,
+    }
+)
+"""Challenge → its check against the shapes of the release."""

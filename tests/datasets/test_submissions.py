@@ -1,0 +1,173 @@
+"""A submission is known by the names inside, and held against the shapes of its challenge."""
+
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from striate.datasets.submissions import (
+    PATTERNS,
+    RELEASED,
+    VOXELS_2021,
+    check,
+    names_inside,
+    recognised,
+)
+from striate.errors import DataError, FileError
+
+
+def zipped(path, *members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in members:
+            archive.writestr(member, b"content")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "members"),
+    [
+        ("algonauts2019", ["submit_fmri.mat"]),
+        ("algonauts2019", ["deep/submit_meg.mat", "readme.txt"]),
+        ("algonauts2021", ["mini_track.pkl"]),
+        ("algonauts2021", ["full_track.pkl"]),
+        ("algonauts2023", ["algonauts_2023_challenge_submission/subj03/lh_pred_test.npy"]),
+        ("algonauts2023", ["subj08/rh_pred_test.npy", "__MACOSX/x"]),
+        ("algonauts2025", ["fmri_predictions_friends_s7.npy"]),
+        ("algonauts2025", ["fmri_predictions_ood.npy"]),
+    ],
+)
+def test_challenges_are_known_by_names_in_archives_folders_and_files(tmp_path, name, members):
+    assert recognised(zipped(tmp_path / "any.zip", *members)) == name
+    folder = tmp_path / "unpacked"
+    with zipfile.ZipFile(tmp_path / "any.zip") as archive:
+        archive.extractall(folder)
+    assert recognised(folder) == name
+    if "/" not in members[0]:
+        assert recognised(folder / members[0]) == name
+    assert sorted(names_inside(tmp_path / "any.zip")) == sorted(members)
+
+
+def test_what_is_no_submission(tmp_path):
+    with pytest.raises(FileError, match=r"no submission .*nowhere\.zip"):
+        recognised(tmp_path / "nowhere.zip")
+    with pytest.raises(DataError, match=r"notes\.txt.*mini_track\.zip"):
+        recognised(zipped(tmp_path / "x.zip", "notes.txt"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds nothing"):
+        recognised(tmp_path / "empty")
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(FileError, match=r"bad\.zip"):
+        recognised(tmp_path / "bad.zip")
+    with pytest.raises(DataError, match="folder has no submission"):
+        check(tmp_path / "bad.zip", "folder")
+    with pytest.raises(DataError, match="mine has no submission"):
+        check(tmp_path / "bad.zip", "mine", object())
+
+
+def rdm(images=78, seed=0):
+    half = np.triu(np.random.default_rng(seed).random((images, images)), 1)
+    return half + half.T
+
+
+def test_2019_without_a_copy(tmp_path):
+    good = {"MEG_RDMs_early": rdm(), "MEG_RDMs_late": rdm(seed=1)}
+    savemat(tmp_path / "submit_meg.mat", good)
+    check(tmp_path / "submit_meg.mat", recognised(tmp_path / "submit_meg.mat"))
+    savemat(tmp_path / "submit_meg.mat", good | {"MEG_RDMs_late": rdm(92)})
+    with pytest.raises(DataError, match=r"MEG_RDMs_late.*\(92, 92\).*\(78, 78\)"):
+        check(tmp_path / "submit_meg.mat", "algonauts2019")
+
+
+def test_every_challenge_of_the_table_can_be_checked(tmp_path):
+    assert set(PATTERNS) == set(RELEASED)
+    for name in PATTERNS:
+        with pytest.raises(FileError, match="nowhere"):
+            check(tmp_path / "nowhere.zip", name)
+
+
+def test_the_mini_track_has_its_published_size():
+    totals = {roi: sum(each) for roi, each in VOXELS_2021.items()}
+    assert sum(totals.values()) == 29_623
+    assert totals == {
+        "LOC": 13244, "FFA": 1100, "STS": 2682, "EBA": 2404, "PPA": 2207,
+        "V1": 2473, "V2": 2360, "V3": 2248, "V4": 905,
+    }  # fmt: skip
+
+
+def mini(**changes):
+    rng = np.random.default_rng(0)
+    content = {
+        roi: {
+            f"sub{k + 1:02d}": rng.standard_normal((102, n), dtype=np.float32)
+            for k, n in enumerate(each)
+        }
+        for roi, each in VOXELS_2021.items()
+    }
+    for roi, people in changes.items():
+        content[roi].update(people)
+    return content
+
+
+def pickled(path, content):
+    path.write_bytes(pickle.dumps(content, protocol=4))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, ""),
+        ({"FFA": {"sub04": np.ones((102, 69))}}, r"FFA of sub04.*\(102, 69\).*\(102, 210\)"),
+        ({"V1": {"sub01": np.ones((232, 102))}}, "V1 of sub01.*swap"),
+        ({"V4": {"sub11": np.ones((102, 5))}}, "unknown subjects of V4: sub11"),
+        ({"V4": {"sub10": np.full((102, 60), np.nan)}}, "V4 of sub10.*not finite"),
+    ],
+)
+def test_2021_without_a_copy(tmp_path, change, told):
+    path = pickled(tmp_path / "mini_track.pkl", mini(**change))
+    assert recognised(path) == "algonauts2021"
+    if not told:
+        check(path, "algonauts2021")
+        return
+    with pytest.raises(DataError, match=told):
+        check(path, "algonauts2021")
+
+
+def test_2023_without_a_copy(tmp_path):
+    """All eight subjects, 19,004 or fewer vertices on the left, 20,544 or fewer on the right."""
+    root = tmp_path / "algonauts_2023_challenge_submission"
+    shapes = {}
+    for k, rows in enumerate([159, 159, 293, 395, 159, 293, 159, 395], 1):
+        odd = {6: (18978, 20220), 8: (18981, 20530)}
+        shapes[f"subj{k:02d}"] = (rows, *odd.get(k, (19004, 20544)))
+    assert sum(s[1] for s in shapes.values()) == 151_983
+    assert sum(s[2] for s in shapes.values()) == 164_014
+    for subject, (rows, left, right) in shapes.items():
+        (root / subject).mkdir(parents=True)
+        for side, vertices in (("lh", left), ("rh", right)):
+            place = root / subject / f"{side}_pred_test.npy"
+            # Zeros that no disk has to hold.
+            np.lib.format.open_memmap(place, "w+", np.float32, (rows, vertices)).flush()
+    assert recognised(root) == "algonauts2023"
+    check(root, "algonauts2023")
+    np.save(root / "subj06" / "lh_pred_test.npy", np.zeros((293, 19004), np.float32))
+    with pytest.raises(DataError, match=r"subj06/lh_pred_test\.npy.*\(293, 18978\)"):
+        check(root, "algonauts2023")
+
+
+def test_2025_without_a_copy(tmp_path):
+    rng = np.random.default_rng(0)
+    content = {
+        f"sub-0{k}": {"s07e01a": rng.standard_normal((60, 1000)).astype(np.float32)}
+        for k in (1, 2, 3, 5)
+    }
+    path = tmp_path / "fmri_predictions_friends_s7.npy"
+    np.save(path, np.array(content, dtype=object), allow_pickle=True)
+    assert recognised(path) == "algonauts2025"
+    check(path, "algonauts2025")
+    content["sub-03"]["s07e01a"] = content["sub-03"]["s07e01a"][:, :999]
+    np.save(path, np.array(content, dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"sub-03 s07e01a.*\(60, 999\)"):
+        check(path, "algonauts2025")
