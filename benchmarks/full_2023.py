@@ -69,9 +69,9 @@ def peak() -> float:
 
 
 def write(data: Path) -> None:
-    from striate.datasets import algonauts2023_twin
+    from striate.datasets.algonauts2023 import twin
 
-    algonauts2023_twin.write(data, "full", values=("subj01",), columns=(500, 500))
+    twin.write(data, "full", values=("subj01",), columns=(500, 500))
 
 
 def open_them(data: Path, subjects: list[str]) -> None:

@@ -26,11 +26,17 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *SOURCE.rglob("*.md"), *(ROOT / "docs").
 LONGEST = 400
 
 TESTED_THROUGH = {
-    "datasets/test_folder.py": ("datasets/axes.py", "datasets/shown.py", "datasets/tables.py"),
-    "datasets/test_algonauts2019.py": ("datasets/rdm_files.py",),
+    "datasets/folder/test_dataset.py": (
+        "datasets/folder/shown.py",
+        "datasets/folder/tables.py",
+    ),
+    "datasets/algonauts2019/test_dataset.py": (
+        "datasets/algonauts2019/rdm_files.py",
+        "datasets/algonauts2019/submission.py",
+    ),
     "datasets/test_twins.py": (
-        "datasets/algonauts2019_twin.py",
-        "datasets/folder_twin.py",
+        "datasets/algonauts2019/twin.py",
+        "datasets/folder/twin.py",
         "datasets/made_up.py",
     ),
     "report/test_page.py": (

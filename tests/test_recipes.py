@@ -158,7 +158,7 @@ ELSEWHERE = {
     "folder/films": "test_films.py",
     "algonauts2021/": "datasets/algonauts2021/test_recipes.py",
     "algonauts2025/": "datasets/algonauts2025/test_twin.py",
-    "bold_moments/": "datasets/bold_moments/test_dataset.py",
+    "bold_moments/": "datasets/bold_moments/test_shown.py",
     "nsd/": "datasets/nsd/test_recipes.py",
 }
 """Where recipes run that are not run here, by how their names begin."""
@@ -173,9 +173,7 @@ def test_recipes_that_are_run_elsewhere_are():
 
 
 @pytest.mark.parametrize("name", HERE)
-def test_every_recipe_runs_on_its_twin(
-    name, folder_twin, rdm_twin, scene_twin, machine, tmp_path
-):
+def test_every_recipe_runs_on_its_twin(name, folder_twin, rdm_twin, scene_twin, machine, tmp_path):
     """With an untrained network: complete predictions, finite scores, no score above the known."""
     twins = {"algonauts2019": rdm_twin, "algonauts2023": scene_twin, "folder": folder_twin}
     place, known = twins[name.partition("/")[0]]

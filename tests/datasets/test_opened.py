@@ -9,7 +9,7 @@ from striate.datasets import opened
 from striate.datasets.folder import Folder
 from striate.errors import DataError, FileError
 
-from .test_folder import images, values
+from .folder.test_dataset import images, values
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -98,15 +98,15 @@ def check(path: Path, name: str, dataset: Any = None) -> None:
 
 
 def _algonauts2019(path: Path) -> None:
-    from striate.datasets.algonauts2019_submission import read
-    from striate.datasets.rdm_files import COUNT
+    from striate.datasets.algonauts2019.rdm_files import COUNT
+    from striate.datasets.algonauts2019.submission import read
 
     read(path, "meg" if _holds(path, "submit_meg.") else "fmri", COUNT["78"])
 
 
 def _algonauts2021(path: Path) -> None:
-    from striate.datasets import algonauts2021_submission
-    from striate.datasets.algonauts2021_tree import HIDDEN, SUBJECTS
+    from striate.datasets.algonauts2021 import submission
+    from striate.datasets.algonauts2021.tree import HIDDEN, SUBJECTS
 
     track = "full" if _holds(path, "full_track") else "mini"
     counts = {
@@ -114,25 +114,25 @@ def _algonauts2021(path: Path) -> None:
         for roi, each in VOXELS_2021.items()
         for subject, voxels in zip(SUBJECTS, each, strict=True)
     }
-    algonauts2021_submission.check(path, track, HIDDEN, counts)
+    submission.check(path, track, HIDDEN, counts)
 
 
 def _algonauts2023(path: Path) -> None:
-    from striate.datasets import algonauts2023_submission
-    from striate.datasets.algonauts2023_files import COUNTS
+    from striate.datasets.algonauts2023 import submission
+    from striate.datasets.algonauts2023.files import COUNTS
 
     wanted = {}
     for subject, (_, rows, left, right) in COUNTS.items():
         for side, vertices in (("lh", left), ("rh", right)):
-            wanted[algonauts2023_submission.member(subject, side)] = (rows, vertices)
-    algonauts2023_submission.check(path, wanted)
+            wanted[submission.member(subject, side)] = (rows, vertices)
+    submission.check(path, wanted)
 
 
 def _algonauts2025(path: Path) -> None:
-    from striate.datasets import algonauts2025_submission
+    from striate.datasets.algonauts2025 import submission
 
     # How many samples a film has stands in the copy alone.
-    algonauts2025_submission.check(path, {}, "ood" if _holds(path, "ood") else "friends-s7")
+    submission.check(path, {}, "ood" if _holds(path, "ood") else "friends-s7")
 
 
 def _holds(path: Path, part: str) -> bool:

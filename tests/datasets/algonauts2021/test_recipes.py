@@ -1,0 +1,117 @@
+"""The recipes of 2021 run on a made-up tree, and what is planted in clips is what is decoded."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from striate.datasets import made_films, made_up
+from striate.datasets.algonauts2021 import Algonauts2021
+from striate.machine import Machine
+from striate.recipe import load_recipe, parse, shipped
+from striate.run import run_recipe
+
+RECIPES = [n for n in shipped() if n.startswith("algonauts2021/")]
+SOME = ['dataset.subjects=["sub02"]', 'dataset.rois=["V1", "EBA", "STS"]']
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory):
+    place = tmp_path_factory.mktemp("2021") / "twin"
+    return place, Algonauts2021.twin(place, clips=(40, 3))
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    return Machine(store=tmp_path_factory.mktemp("store"), quiet=True, threads=1)
+
+
+def test_planted_features_are_those_of_the_clips_by_id(twin):
+    place, _ = twin
+    files = Algonauts2021(place).stimuli().table["file"]
+    ids = pd.read_csv(place / "ids.csv", dtype=str)["id"]
+    assert list(files.index) == ids.tolist()
+    again = [made_films.seen(f) for f in files]
+    for kind in made_films.KINDS:
+        found = made_up.standardised(np.stack([a[kind] for a in again]))
+        np.testing.assert_allclose(np.load(place / f"features_{kind}.npy"), found, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_runs_on_its_twin(twin, machine, tmp_path, name):
+    """Untrained networks: complete predictions, finite scores, a hidden test that is predicted."""
+    place, _ = twin
+    net = "clips" if name.endswith("streams") else "net"
+    small = [f"features.{net}.weights=none", "inner.folds=2", *SOME]
+    if name.endswith("streams"):
+        small += ["features.clips.size=32", "features.clips.frames=8", "features.motion.size=32"]
+        small += ["features.motion.frequencies=[2.0, 4.0]", "features.clips.pool=mean:1"]
+        small += ['member.stream.sweep={ features = [["clips.layer2"], ["motion"], ["sound"]] }']
+    else:
+        small += ["features.net.size=64", "features.net.frames=4"]
+    if name.endswith("baseline"):
+        layers = '[["net.features.2"], ["net.features.12"]]'
+        small += [f"member.layer.sweep={{ features = {layers} }}"]
+        small += ['features.net.nodes=["features.2", "features.12"]']
+    report = run_recipe(load_recipe(name, [f"dataset.path={place}", *small]), tmp_path, machine)
+    scores = report.summary["scores"]
+    assert scores["pearson"]["left_out"] == 0
+    official, corrected = scores["official"], scores["corrected"]
+    assert -1 < official["value"] < 1
+    assert -1 < corrected["value"] < 1
+    assert set(official["by_roi"]) == {"V1", "EBA", "STS"}
+    # What the kit prints is over no ceiling, and 4 / 3 of a correlation over four clips.
+    if name.endswith("kit"):
+        assert official["value"] != pytest.approx(corrected["value"], rel=1e-3)
+    else:
+        assert official == corrected
+    predicted = report.predicted["sub02"]
+    assert {"0041", "0043"} <= set(predicted.row.values)
+    assert np.isfinite(predicted.values).all()
+
+
+def test_the_readme_names_every_recipe():
+    folder = Path(__file__).parents[3] / "src" / "striate" / "recipes" / "algonauts2021"
+    told = (folder / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE)
+    assert sorted(f"algonauts2021/{r}" for r in rows) == sorted(RECIPES)
+
+
+def test_planted_features_reach_the_known_scores_in_a_run(tmp_path, machine):
+    """From labels of clips to labels of voxels: the whole way, as a recipe goes it."""
+    place = tmp_path / "twin"
+    known = Algonauts2021.twin(place, media=False, clips=(300, 10))
+    kinds = list(made_films.KINDS)
+    table = {
+        "dataset": {"use": "algonauts2021", "path": str(place), "subjects": ["sub01", "sub03"]},
+        "split": {"use": "kfold", "folds": 5},
+        "features": {
+            k: {
+                "use": "array",
+                "path": f"{place}/features_{k}.npy",
+                "ids": f"{place}/ids.csv",
+            }
+            for k in kinds
+        },
+        "member": [
+            {
+                "name": "known",
+                "features": kinds,
+                "steps": ["zscore"],
+                "encoder": {"use": "ridge", "alphas": [0.1, 1.0, 10.0, 30.0, 100.0]},
+            }
+        ],
+    }
+    report = run_recipe(parse(table), tmp_path / "runs", machine)
+    scores = report.scores[report.scores["score"] == "pearson"]
+    found = scores.groupby(["subject", "roi"])["value"].mean()
+    wanted = known.set_index(["subject", "roi"])["score"]
+    both = pd.concat([found, wanted], axis=1).dropna()
+    assert len(both) == 18
+    # A ridge over all 27 features is a little behind the planted ones alone.
+    gap = (both["value"] - both["score"]).groupby("roi").mean()
+    assert gap.abs().max() < 0.035
+    assert abs(gap.mean()) < 0.02
+    assert 0.96 < report.summary["scores"]["corrected"]["value"] < 1.01
