@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Integer, UInt8
 from PIL import Image
 
+from striate.errors import FileError
+
 ORIENTATIONS = 4
 GRID = 3
+
+
+def new_folder(folder: Path) -> None:
+    """Make the folder of a twin.
+
+    Raises
+    ------
+    FileError
+        When it holds something already.
+
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FileError(f"{folder} is not empty: name a new folder for the twin")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def save_features(
+    folder: Path, ids: Sequence[str], features: Mapping[str, Float[np.ndarray, "stimulus _"]]
+) -> None:
+    """Write what was planted as `features_NAME.npy`, and the stimuli of its rows as `ids.csv`."""
+    for name, values in features.items():
+        np.save(folder / f"features_{name}.npy", values.astype(np.float32))
+    pd.DataFrame({"id": ids}).to_csv(folder / "ids.csv", index=False)
 
 
 def image(size: int, rng: np.random.Generator) -> UInt8[np.ndarray, "height width 3"]:

@@ -15,7 +15,6 @@ from scipy.stats import norm, rankdata
 
 from striate.datasets import made_up
 from striate.datasets.algonauts2019.rdm_files import KEYS, SETS
-from striate.errors import FileError
 
 PIXELS = {"tiny": {"92": 64, "118": 64, "78": 64}, "full": {"92": 175, "118": 300, "78": 175}}
 SUBJECTS, SAMPLES = 15, 20
@@ -44,8 +43,7 @@ def write(folder: Path, size: str = "tiny", seed: int = 0) -> pd.DataFrame:
         When the folder holds something already.
 
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileError(f"{folder} is not empty: name a new folder for the twin")
+    made_up.new_folder(folder)
     rng = np.random.default_rng(seed)
     truth: list[dict[str, object]] = []
     ids: list[str] = []
@@ -69,9 +67,7 @@ def write(folder: Path, size: str = "tiny", seed: int = 0) -> pd.DataFrame:
                     rdms[key] = rdms[key][:, 0]
                 truth.append({"set": name, "roi": region, **_expected(noise, samples)})
             _save(folder / place / f"target_{modality}.mat", rdms, v5=name == "78")
-    for kind, pieces in features.items():
-        np.save(folder / f"features_{kind}.npy", np.concatenate(pieces).astype(np.float32))
-    pd.DataFrame({"id": ids}).to_csv(folder / "ids.csv", index=False)
+    made_up.save_features(folder, ids, {k: np.concatenate(v) for k, v in features.items()})
     known = pd.DataFrame(truth)
     known.to_csv(folder / "truth.csv", index=False)
     return known

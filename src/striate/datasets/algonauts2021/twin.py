@@ -87,8 +87,7 @@ def write(
         When the folder holds something already, or `counts` or `mask` cannot be read.
 
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileError(f"{folder} is not empty: name a new folder for the twin")
+    made_up.new_folder(folder)
     rng = np.random.default_rng(seed)
     known, rest, pixels = SIZES[size]
     known, rest = clips or (known, rest)
@@ -96,10 +95,7 @@ def write(
     room = _room(Path(mask) if mask else None)
     (folder / FILMS).mkdir(parents=True)
     features = _films(folder / FILMS, known + rest, pixels, media, rng)
-    for kind, values in features.items():
-        np.save(folder / f"features_{kind}.npy", values.astype(np.float32))
-    ids = [clip(k + 1) for k in range(known + rest)]
-    pd.DataFrame({"id": ids}).to_csv(folder / "ids.csv", index=False)
+    made_up.save_features(folder, [clip(k + 1) for k in range(known + rest)], features)
     _example(folder / "example.nii")
     truth = []
     for k, subject in enumerate(SUBJECTS):

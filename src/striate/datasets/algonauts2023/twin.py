@@ -102,8 +102,7 @@ def write(
         When the folder holds something already.
 
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileError(f"{folder} is not empty: name a new folder for the twin")
+    made_up.new_folder(folder)
     counts = dict(SMALL if size == "tiny" else COUNTS)
     for name in (*subjects, *(values or ())):
         if name not in counts:
@@ -121,10 +120,7 @@ def write(
         if natural
         else _plain(folder, seen, numbers, columns, rng)
     )
-    for name, table in features.items():
-        np.save(folder / f"features_{name}.npy", table)
-    ids = [f"nsd{n:05d}" for n in numbers.tolist()]
-    pd.DataFrame({"id": ids}).to_csv(folder / "ids.csv", index=False)
+    made_up.save_features(folder, [f"nsd{n:05d}" for n in numbers.tolist()], features)
 
     widest = [max(c[2 + k] for c in counts.values()) for k in range(2)]
     reach = masks.FSAVERAGE if size == "full" else 20_000

@@ -21,7 +21,6 @@ from striate.datasets.algonauts2025.films import (
     transcript_file,
 )
 from striate.datasets.algonauts2025.runs import PARCELS, SAMPLES, Movie
-from striate.errors import FileError
 from striate.files import write_object_npy
 
 TR, DELAY = 1.49, 3
@@ -91,8 +90,7 @@ def write(folder: Path, size: str = "tiny", seed: int = 0, media: bool = True) -
         When the folder holds something already.
 
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileError(f"{folder} is not empty: name a new folder for the twin")
+    made_up.new_folder(folder)
     rng = np.random.default_rng(seed)
     parts = TINY if size == "tiny" else _full()
     order = {s: k for k, s in enumerate(" ".join(parts.values()).split())}
@@ -114,9 +112,7 @@ def write(folder: Path, size: str = "tiny", seed: int = 0, media: bool = True) -
     }
     planted = Planted(lengths, _features(folder, lengths, said, filmed, rng))
     ids = [f"{m.name}#{k:04d}" for m, count in lengths.items() for k in range(count)]
-    pd.DataFrame({"id": ids}).to_csv(folder / "ids.csv", index=False)
-    for kind, values in planted.features.items():
-        np.save(folder / f"features_{kind}.npy", values.astype(np.float32))
+    made_up.save_features(folder, ids, planted.features)
     extra = {m: int(rng.integers(3)) for m in movies}
     lines = []
     for subject, better in SUBJECTS.items():

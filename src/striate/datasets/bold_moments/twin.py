@@ -23,7 +23,6 @@ from striate.datasets.bold_moments.files import (
     Layout,
 )
 from striate.datasets.bold_moments.targets import film_id
-from striate.errors import FileError
 from striate.files import write_pickle
 
 SIZES = {
@@ -120,9 +119,7 @@ def write(
         When the folder holds something already.
 
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileError(f"{folder} is not empty: name a new folder for the twin")
-    folder.mkdir(parents=True, exist_ok=True)
+    made_up.new_folder(folder)
     plan, rng = SIZES[size], np.random.default_rng(seed)
     numbers = {"train": range(1, plan["train"] + 1)}
     numbers["test"] = range(TRAIN + 1, TRAIN + plan["test"] + 1)
@@ -132,9 +129,7 @@ def write(
     else:
         found = _random(len(listed), rng)
     features = {kind: made_up.standardised(values) for kind, values in found.items()}
-    for kind, values in features.items():
-        np.save(folder / f"features_{kind}.npy", values.astype(np.float32))
-    pd.DataFrame({"id": [film_id(n) for n in listed]}).to_csv(folder / "ids.csv", index=False)
+    made_up.save_features(folder, [film_id(n) for n in listed], features)
     _annotate(folder / "derivatives" / "stimuli_metadata", listed, rng)
     truth: list[dict[str, object]] = []
     for k, subject in enumerate(SUBJECTS[size]):

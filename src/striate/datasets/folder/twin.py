@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from striate.datasets import made_up
-from striate.errors import FileError
 
 SIZES = {"tiny": (480, 320, 64), "full": (1500, 1000, 128)}
 """Images in all, images per subject, pixels."""
@@ -37,8 +36,7 @@ def write(folder: Path, size: str = "tiny", seed: int = 0) -> pd.DataFrame:
         When the folder holds something already.
 
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileError(f"{folder} is not empty: name a new folder for the twin")
+    made_up.new_folder(folder)
     rng = np.random.default_rng(seed)
     count, share, pixels = SIZES[size]
     for name in ("images", "responses", "repeats"):
@@ -54,9 +52,7 @@ def write(folder: Path, size: str = "tiny", seed: int = 0) -> pd.DataFrame:
         found["early"].append(made_up.early(grey))
         found["late"].append(made_up.late(grey))
     features = {n: made_up.standardised(np.stack(v)) for n, v in found.items()}
-    for name, values in features.items():
-        np.save(folder / f"features_{name}.npy", values.astype(np.float32))
-    pd.DataFrame({"id": ids}).to_csv(folder / "ids.csv", index=False)
+    made_up.save_features(folder, ids, features)
 
     lines, targets, truth = [], [], []
     for subject, shown in zip(SUBJECTS, made_up.seen(count, share, rng), strict=True):

@@ -116,10 +116,8 @@ def write(
         When the folder holds something already.
 
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileError(f"{folder} is not empty: name a new folder for the twin")
+    made_up.new_folder(folder)
     rng, scale = np.random.default_rng(seed), replace(SIZES[size], **changed)
-    folder.mkdir(parents=True, exist_ok=True)
     order, lists, shared = _design(folder, scale, rng)
     features = _pictures(folder, scale, rng, media)
     _described(folder, features["late"], shared, rng)
@@ -194,10 +192,7 @@ def _pictures(
     else:
         found = {n: rng.standard_normal((count, k)) for n, k in (("early", 8), ("late", 9))}
     features = {n: made_up.standardised(np.array(v)) for n, v in found.items()}
-    for name, values in features.items():
-        np.save(folder / f"features_{name}.npy", values.astype(np.float32))
-    ids = [id_of(k) for k in range(count)]
-    pd.DataFrame({"id": ids}).to_csv(folder / "ids.csv", index=False)
+    made_up.save_features(folder, [id_of(k) for k in range(count)], features)
     return features
 
 
