@@ -313,7 +313,13 @@ def line_of(name, table, folder):
 
 
 KINDS = {"encoder": ENCODERS, "step": STEPS, "extractor": EXTRACTORS, "dataset": DATASETS}
-SPLITS = {"parts": {}, "kfold": {}, "last": {}, "fixed": {"test": ["a"]}}
+SPLITS = {
+    "parts": {},
+    "kfold": {},
+    "last": {},
+    "fixed": {"test": ["a"]},
+    "heldout": {"label": "session", "values": ["a"]},
+}
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "split"])

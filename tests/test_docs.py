@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from striate import Machine, load_recipe, run_recipe
 from striate.cli import app
+from striate.datasets.algonauts2023 import Algonauts2023
 from striate.datasets.folder import Folder
 from striate.recipe import parse
 
@@ -83,7 +84,7 @@ def test_commands_of_the_readme_run(tmp_path, store, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STRIATE_STORE", store)
     film(tmp_path / "clip.mp4")
-    (lines,) = [b for b in blocks("README.md", "sh") if "striate twin" in b]
+    (lines,) = [b for b in blocks("README.md", "sh") if "striate twin folder" in b]
     Folder.twin(tmp_path / "other", seed=1)
     new = tmp_path / "new_images"
     new.mkdir()
@@ -104,6 +105,32 @@ def test_commands_of_the_readme_run(tmp_path, store, monkeypatch):
     assert "look.png" in looked and Path("look.png").is_file()
     assert "rows" in predicted
     assert "folder/ridge" in listed
+
+
+def test_commands_for_a_challenge_run(tmp_path, store, monkeypatch):
+    """As they stand, with a small copy of the data and an untrained network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STRIATE_STORE", store)
+    Algonauts2023.twin(Path("data") / "2023", natural=False, subjects=("subj06",))
+    (lines,) = [b for b in blocks("README.md", "sh") if "check-submission" in b]
+    small = ["features.net.weights=none", "features.net.size=64"]
+    small += ["features.net.model=squeezenet1_0", "features.net.nodes=['features.3']"]
+    small += ["member.ridge.steps=['zscore']"]
+    printed = []
+    for line in lines.splitlines():
+        words = shlex.split(line, comments=True)
+        if "runs/NAME" in words:
+            words[words.index("runs/NAME")] = str(next(Path("runs").iterdir()))
+        words += small if words[1] == "run" else []
+        result = CliRunner().invoke(app, words[1:], catch_exceptions=False)
+        assert result.exit_code == 0, f"{line}: {result.output}"
+        printed.append(result.output)
+    checked, ran, submitted, accepted, exported = printed
+    assert "subj06" in checked
+    assert "corrected" in ran
+    assert Path(submitted.strip()).is_file()
+    assert "algonauts2023" in accepted
+    assert list(Path("maps").iterdir()), exported
 
 
 def test_code_of_the_readme_runs(tmp_path, store):

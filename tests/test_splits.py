@@ -9,7 +9,17 @@ from sklearn.model_selection import KFold as Reference
 
 from striate.data import Stimuli, natural_key
 from striate.errors import DataError
-from striate.splits import Fixed, KFold, Last, Parts, duplicates, folds_of, joined, leak_units
+from striate.splits import (
+    Fixed,
+    HeldOut,
+    KFold,
+    Last,
+    Parts,
+    duplicates,
+    folds_of,
+    joined,
+    leak_units,
+)
 
 
 def stimuli(count=12, **columns):
@@ -52,6 +62,9 @@ SPLITS = [
     Parts(),
     Fixed(test=("im1", "im2", "im1")),
     Fixed(test=("im0",), train=("im3", "im4", "im5")),
+    HeldOut("session", ("g1",)),
+    HeldOut("session", ("g2", "none"), folds=2),
+    HeldOut("part", ("train",)),
 ]
 
 
@@ -202,3 +215,55 @@ def test_pieces_of_a_file_are_one_unit():
         index=["x", "y", "z"],
     )
     assert list(leak_units(Stimuli(table))) == ["x", "x", "z"]
+
+
+def seasons(**more):
+    lines = {"season": [1, 1, 1, 2, 2, 3, 3, 3, 4, 4], "part": ["train"] * 8 + ["test"] * 2}
+    return stimuli(10, **lines | more)
+
+
+def test_whole_seasons_are_held_out():
+    made = seasons()
+    held, final = HeldOut("season", ("2", "1")).calls(made)
+    assert (held.name, final.name) == ("held out", "final")
+    assert held.train == ("im5", "im6", "im7") and held.test == ("im0", "im1", "im2", "im3", "im4")
+    assert final.train == tuple(f"im{k}" for k in range(8)) and final.test == ("im8", "im9")
+    turned = made.select(made.ids[::-1])
+    assert HeldOut("season", ("1", "2")).calls(turned) == [held, final]
+    assert HeldOut("season", ("1", "2"), folds=3).calls(turned) == [held, final]
+    # A unit on one side is no leak, and one that reaches into the test is left out of `final`.
+    whole = seasons(group=["a", "a", "", "", "", "b", "", "", "", "b"])
+    held, final = HeldOut("season", ("1",)).calls(whole)
+    assert "im5" in held.train and "im5" not in final.train
+
+
+@pytest.mark.parametrize(
+    ("split", "told"),
+    [
+        (HeldOut("year", ("1",)), r"split\.label names column 'year'.*season"),
+        (HeldOut("season", ("1", "7")), r"split\.values names '?7'?, but 'season'.*1.*2.*3$"),
+        (HeldOut("season", ("4",)), r"split\.values names '?4'?, but"),
+        (HeldOut("season", ()), r"split\.values names nothing, but"),
+        (HeldOut("season", ("1", "2", "3")), "nothing is left to train on"),
+    ],
+)
+def test_what_cannot_be_held_out_is_told(split, told):
+    with pytest.raises(DataError, match=told):
+        split.calls(seasons())
+
+
+@pytest.mark.parametrize("column", ["group", "digest"])
+@pytest.mark.parametrize("folds", [0, 2])
+def test_values_that_part_what_belongs_together_are_told(column, folds):
+    made = seasons(**{column: ["x", "", "", "", "", "x", "", "", "", ""]})
+    with pytest.raises(DataError, match=r"im0.*im5.*'season' is '?1'?.*3.*hold out all"):
+        HeldOut("season", ("1",), folds).calls(made)
+    assert len(HeldOut("season", ("2",), folds).calls(made)) == 2
+
+
+def test_folds_where_nothing_can_be_held_out():
+    made = seasons(group=list("aabbccddee"))
+    for values in (("7",), ("1", "2", "3"), ()):
+        calls = HeldOut("season", values, folds=2).calls(made)
+        assert calls == KFold(folds=2).calls(made)
+        assert [c.name for c in calls] == ["fold0", "fold1", "final"]

@@ -283,6 +283,8 @@ def submit(
     recipe = load_recipe(folder / "recipe.toml")
     dataset = build("dataset", recipe.dataset, recipe.base)
     typer.echo(dataset.write_submission(report.predicted, out or folder / "submission"))
+    for told in getattr(dataset, "submission_warnings", list)():
+        typer.echo(f"striate: beware: {told}", err=True)
 
 
 @app.command()
@@ -318,7 +320,7 @@ def check_submission(
     Without a dataset, or without its path, against the official shapes; with its path, against
     that copy. Exit status: 0 fine, 1 something is wrong, 2 no submission or no challenge.
     """
-    from striate.datasets.submissions import check, recognised
+    from striate.datasets.submissions import check, recognised, unchecked
     from striate.errors import DataError, FileError
     from striate.recipe import apply_override
     from striate.registry import build, find
@@ -338,7 +340,11 @@ def check_submission(
         typer.echo(f"striate: {error}", err=True)
         raise typer.Exit(1) from error
     against = "the official shapes" if built is None else "this copy"
+    beware = unchecked(path, dataset, built)
+    against += ", as far as they are known" if beware and built is None else ""
     typer.echo(f"{path}: a submission to {dataset} that fits {against}")
+    for told in beware:
+        typer.echo(f"striate: beware: {told}", err=True)
 
 
 @app.command()

@@ -25,7 +25,24 @@ Group: TypeAlias = Sequence[Responses]
 
 @runtime_checkable
 class Dataset(Protocol):
-    """One corpus or challenge: what was shown, what was measured, how it is judged."""
+    """One corpus or challenge: what was shown, what was measured, how it is judged.
+
+    Further methods, and a class attribute, count where there are any:
+
+    ``facts``
+        A `striate.datasets.facts.Facts`: where to get the corpus, under which agreement, how large
+        it is, what to cite, the expected tree.
+    ``inspect()``
+        Goes through a copy file by file and yields `striate.datasets.facts.Finding`; it goes on
+        behind what is wrong. For ``striate check``.
+    ``check_submission(path)``
+        Raises for the first thing for which the challenge would refuse a file.
+    ``ceilings()``
+        A table of noise ceilings, with their unit.
+    ``twin(folder, size, seed)``
+        A static method that writes a made-up copy whose right answers are known, and returns them.
+
+    """
 
     def stimuli(self) -> Stimuli:
         """What was shown."""
@@ -34,7 +51,8 @@ class Dataset(Protocol):
     def responses(self) -> Mapping[str, Responses]:
         """Measurements by subject, rows × targets (× repeats).
 
-        Rows of a hidden test are present and NaN.
+        Rows of a hidden test are present and NaN. What is large is a `striate.data.Opened` of
+        blocks whose values are a `striate.data.OnDisk`: nothing is read that nobody asks for.
         """
         ...
 
@@ -45,7 +63,11 @@ class Dataset(Protocol):
     def official_score(
         self, truth: Mapping[str, Responses], predicted: Mapping[str, Responses]
     ) -> Mapping[str, Any]:
-        """The corpus's own score: its name → a mapping with ``value`` and ``by_roi``."""
+        """The corpus's own score: a mapping of scores, each with ``value``, ``unit``, ``by_roi``.
+
+        ``official`` is exactly as published, ``corrected`` the same without its faults. Nothing
+        where the corpus has none, or there is no truth.
+        """
         return {}
 
     def write_submission(self, predicted: Mapping[str, Responses], folder: Path) -> Path:

@@ -18,6 +18,7 @@ NAMES = {
     "kfold": "striate.splits:KFold",
     "last": "striate.splits:Last",
     "fixed": "striate.splits:Fixed",
+    "heldout": "striate.splits:HeldOut",
 }
 
 
@@ -229,6 +230,73 @@ class Fixed:
             _clean("test", chosen, list(held), units),
             *_final(train, [t for t in test if t not in held], units),
         ]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Hold out whole seasons, sessions, categories: what a model has never seen any part of.
+
+    Parameters
+    ----------
+    label
+        A column of the stimuli, such as ``season`` or ``session``.
+    values
+        Of the label, as text: stimuli that have one of them are held out.
+    folds
+        Where none or all of the stimuli have one, as in a copy with few files, this many folds
+        over leak units instead; 0 makes that an error.
+
+    """
+
+    label: str
+    values: tuple[str, ...]
+    folds: int = 0
+
+    def calls(self, stimuli: Stimuli) -> list[Call]:
+        """One call, ``held out``, and ``final`` for stimuli set aside as test.
+
+        Raises
+        ------
+        DataError
+            When there is no such label or value, nothing would be left to train on, or a leak unit
+            has stimuli on both sides.
+
+        """
+        if self.label not in stimuli.table:
+            raise DataError(
+                f"split.label names column {self.label!r}, but stimuli have"
+                f" {some(stimuli.table.columns, 20)}"
+            )
+        train, test = _parts(stimuli)
+        value, wanted = stimuli.table[self.label].astype(str), set(self.values)
+        of = dict(zip(value.index, value, strict=True))
+        valid = sorted({of[i] for i in train}, key=natural_key)
+        lost = [v for v in self.values if v not in valid]
+        held = [i for i in train if of[i] in wanted]
+        rest = [i for i in train if of[i] not in wanted]
+        if self.folds and not (held and rest):
+            return KFold(folds=self.folds).calls(stimuli)
+        if not self.folds and (lost or not held):
+            raise DataError(
+                f"split.values names {some(lost) or 'nothing'}, but {self.label!r} of the stimuli"
+                f" to learn from is {some(valid, 20)}"
+            )
+        if not rest:
+            raise DataError(
+                f"split.values names every {self.label!r} there is ({some(valid, 20)}), so that"
+                " nothing is left to train on: hold out fewer"
+            )
+        units = leak_units(stimuli)
+        both = {units[i] for i in held} & {units[i] for i in rest}
+        if both:
+            shared = [i for i in train if units[i] in both]
+            inside = sorted({of[i] for i in shared}, key=natural_key)
+            raise DataError(
+                f"split.values {some(self.values)} parts stimuli that belong together, such as"
+                f" {some(shared, 4)}, whose {self.label!r} is {some(inside, 20)}: hold out all of"
+                " these, or none"
+            )
+        return [Call("held out", tuple(rest), tuple(held)), *_final(train, test, units)]
 
 
 def kept_apart(call: Call, units: pd.Series) -> Call:

@@ -134,3 +134,19 @@ def test_a_mapping_opens_what_is_asked_for_once():
     assert (found["b"], found["b"], opened) == ("B", "B", ["b"])
     with pytest.raises(KeyError):
         _ = found["c"]
+
+
+def test_a_file_that_changes_meanwhile_is_an_error(tmp_path):
+    values = np.zeros((4, 3), dtype="f4")
+    np.save(tmp_path / "x.npy", values)
+    mapped = OnDisk.of(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    block = block_of(OnDisk.beside([mapped, mapped]).below(1))
+    assert mapped.files == (str(tmp_path / "x.npy"),)
+    part = block.isel(row=[0, 1])
+    assert not part.values.any()
+    np.save(tmp_path / "x.npy", values + 1)
+    with pytest.raises(DataError, match=r"x\.npy has changed while it was in use"):
+        _ = part.values
+    (tmp_path / "x.npy").unlink()
+    with pytest.raises(DataError, match=r"x\.npy has changed"):
+        _ = block.values

@@ -24,6 +24,7 @@ from striate.data import (
     target_table,
     target_tables,
 )
+from striate.data.responses import identities
 from striate.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -273,3 +274,52 @@ def test_tables_are_plain():
     assert isinstance(row_table(made), pd.DataFrame)
     assert list(row_table(made).columns) == ["stimulus"]
     assert target_table(made).index.name == "target"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (np.array(["a", "b"]), ["a", "b"]),
+        (["a", None], ["a", ""]),
+        (["a", np.nan], ["a", ""]),
+        ([1, "b"], ["1", "b"]),
+        ([np.str_("a"), "b"], ["a", "b"]),
+        ([True, np.False_], [True, False]),
+        (pd.Categorical(["x", "y"]), ["x", "y"]),
+        (np.array([3, 4]), [3, 4]),
+        ([3, 4], ["3", "4"]),
+    ],
+)
+def test_labels_are_text_numbers_or_booleans(given, kept):
+    targets = pd.DataFrame({"label": pd.Series(given, dtype=getattr(given, "dtype", object))})
+    targets.index = ["t0", "t1"]
+    rows = pd.DataFrame({"stimulus": ["a"]}, index=["a"])
+    found = assemble(np.zeros((1, 2)), rows, targets)["label"].values
+    assert found.tolist() == kept
+    assert {type(v) for v in found.tolist()} == {type(v) for v in kept}
+
+
+def test_labels_are_the_blocks_own():
+    rows = pd.DataFrame({"stimulus": ["a", "b"]}, index=["a", "b"])
+    names, number = np.array(["t", "u"], dtype=object), np.array([1.0, 2.0])
+    targets = pd.DataFrame({"number": number}, index=names, copy=False)
+    made = assemble(np.zeros((2, 2)), rows, targets)
+    number[0] = 9.0
+    names[1] = "other"
+    made["number"].values[1] = 5.0
+    assert made["number"].values.tolist() == [1.0, 5.0] and made.target.values.tolist() == [
+        "t",
+        "u",
+    ]
+    assert number.tolist() == [9.0, 2.0]
+
+
+def test_identities_are_text_whatever_the_column():
+    table = pd.DataFrame(
+        {"subject": ["s", "s"], "target": pd.Series([1, "b"], dtype=object), "time": [2.0, 0.5]}
+    )
+    assert list(identities(table, ["subject", "target", "time"])) == [
+        ("s", "1", "2"),
+        ("s", "b", "0.5"),
+    ]

@@ -1,11 +1,17 @@
+import errno
 import os
+import signal
+import sys
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tests.store.interrupted import end, start
 
+from striate.datasets import converted as module
 from striate.datasets.converted import Converted, converted
 from striate.errors import FileError
 from striate.machine import Machine, using
@@ -101,6 +107,87 @@ def test_what_cannot_be_read_leaves_nothing_behind(store, tmp_path):
     assert not list(store.glob("converted/??/*"))
     with pytest.raises(FileError, match=r"missing\.bin"):
         converted(tmp_path / "missing.bin", refuse)
+
+
+def test_two_processes_may_open_a_file_at_the_same_time(store, tmp_path):
+    for turn in range(8):
+        path = tmp_path / f"{turn}.bin"
+        path.write_bytes(bytes([turn, 2, 3]))
+
+        def work(path=path, turn=turn):
+            reading = Reading(path)
+
+            def read():
+                (tmp_path / f"{turn}-{os.getpid()}.here").touch()
+                until = time.monotonic() + 20
+                while len(list(tmp_path.glob(f"{turn}-*.here"))) < 2:
+                    assert time.monotonic() < until
+                return reading()
+
+            for again in range(20):
+                found = converted(path, read if not again else reading)
+                np.testing.assert_array_equal(found["twice"], [[turn, 2, 3], [2 * turn, 4, 6]])
+            assert reading.times == 1
+
+        assert [end(one) for one in (start(work), start(work))] == [0, 0]
+        assert len(list(store.glob("converted/??/*"))) == turn + 1
+    assert not list(store.rglob(".tmp-*"))
+
+
+def test_a_store_that_can_only_be_read(store, tmp_path):
+    path, copy, other = (tmp_path / f"{n}.bin" for n in ("a", "copy", "other"))
+    path.write_bytes(b"\1\2\3")
+    copy.write_bytes(b"\1\2\3")
+    other.write_bytes(b"\1\2\4")
+    reading = Reading(path)
+    converted(path, reading)
+    before = sorted(store.rglob("*"))
+
+    def refuse(event, about):
+        """As a disk that is mounted for reading only does; permissions do not bind everybody."""
+        written = event == "open" and about[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        changed = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.utime")
+        if (written or changed) and str(about[0]).startswith(str(store)):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(about[0]))
+
+    def work():
+        sys.addaudithook(refuse)
+        for one in (path, copy):
+            np.testing.assert_array_equal(converted(one, reading)["once"], [1, 2, 3])
+        assert reading.times == 1
+        with pytest.raises(FileError, match=r"cannot write to .*store.*Read-only"):
+            converted(other, Reading(other))
+
+    assert end(start(work)) == 0
+    assert sorted(store.rglob("*")) == before
+
+
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_a_killed_conversion_leaves_nothing_half_done(store, tmp_path, last):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"\1\2\3")
+    write, written = module.write_array, []
+
+    def killed(place, values):
+        if len(written) == last:
+            place.write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        written.append(place)
+        write(place, values)
+
+    def work():
+        module.write_array = killed
+        converted(path, Reading(path))
+        os.kill(os.getpid(), signal.SIGKILL)  # all is written, nothing was opened
+
+    assert end(start(work)) == -signal.SIGKILL
+    assert len(list(store.rglob(".tmp-*"))) == (last < 2)
+    reading = Reading(path)
+    for _ in range(2):
+        found = converted(path, reading)
+        np.testing.assert_array_equal(found["twice"], [[1, 2, 3], [2, 4, 6]])
+    assert reading.times == (last < 2)
+    assert not list(store.rglob(".tmp-*")) and len(list(store.glob("converted/??/*"))) == 1
 
 
 @settings(max_examples=20, deadline=None)

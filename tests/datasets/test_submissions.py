@@ -17,6 +17,8 @@ from striate.datasets.submissions import (
 )
 from striate.errors import DataError, FileError
 
+EARLY = ("V1", "V2", "V3", "V4")
+
 
 def zipped(path, *members):
     with zipfile.ZipFile(path, "w") as archive:
@@ -87,23 +89,16 @@ def test_every_challenge_of_the_table_can_be_checked(tmp_path):
             check(tmp_path / "nowhere.zip", name)
 
 
-def test_the_mini_track_has_its_published_size():
-    totals = {roi: sum(each) for roi, each in VOXELS_2021.items()}
-    assert sum(totals.values()) == 29_623
-    assert totals == {
-        "LOC": 13244, "FFA": 1100, "STS": 2682, "EBA": 2404, "PPA": 2207,
-        "V1": 2473, "V2": 2360, "V3": 2248, "V4": 905,
-    }  # fmt: skip
-
-
-def mini(**changes):
-    rng = np.random.default_rng(0)
+def mini(voxels=None, **changes):
+    """A mini track of made-up sizes, which sum up to `voxels`."""
+    rng, regions = np.random.default_rng(0), ("LOC", "FFA", "STS", "EBA", "PPA", *EARLY)
+    rest = (VOXELS_2021 if voxels is None else voxels) - 2 * (90 - 1)
     content = {
         roi: {
-            f"sub{k + 1:02d}": rng.standard_normal((102, n), dtype=np.float32)
-            for k, n in enumerate(each)
+            f"sub{k + 1:02d}": rng.standard_normal((102, 2 if k + n else rest), dtype=np.float32)
+            for k in range(10)
         }
-        for roi, each in VOXELS_2021.items()
+        for n, roi in enumerate(regions)
     }
     for roi, people in changes.items():
         content[roi].update(people)
@@ -119,10 +114,14 @@ def pickled(path, content):
     ("change", "told"),
     [
         ({}, ""),
-        ({"FFA": {"sub04": np.ones((102, 69))}}, r"FFA of sub04.*\(102, 69\).*\(102, 210\)"),
+        ({"FFA": {"sub04": np.ones((100, 69))}}, r"FFA of sub04.*\(100, 69\).*\(102, voxels\)"),
+        ({"FFA": {"sub04": np.arange(204.0)}}, r"FFA of sub04.*\(204,\).*\(102, voxels\)"),
         ({"V1": {"sub01": np.ones((232, 102))}}, "V1 of sub01.*swap"),
+        ({"V2": {"sub01": np.ones((102, 2), int)}}, "V2 of sub01 holds int64.*floating"),
         ({"V4": {"sub11": np.ones((102, 5))}}, "unknown subjects of V4: sub11"),
         ({"V4": {"sub10": np.full((102, 60), np.nan)}}, "V4 of sub10.*not finite"),
+        ({"voxels": 29_624}, r"29,624 voxels.*has 29,623.*algonauts2021 path="),
+        ({"voxels": 29_622}, r"29,622 voxels.*has 29,623"),
     ],
 )
 def test_2021_without_a_copy(tmp_path, change, told):
@@ -133,6 +132,11 @@ def test_2021_without_a_copy(tmp_path, change, told):
         return
     with pytest.raises(DataError, match=told):
         check(path, "algonauts2021")
+
+
+def test_the_full_track_without_a_copy(tmp_path):
+    people = {f"sub{k + 1:02d}": np.random.default_rng(k).random((102, 3)) for k in range(10)}
+    check(pickled(tmp_path / "full_track.pkl", {"WB": people}), "algonauts2021")
 
 
 def test_2023_without_a_copy(tmp_path):

@@ -1,5 +1,8 @@
 """Steps over time against loops over every chunk, on movies with gaps, in any order."""
 
+import dataclasses
+from fnmatch import fnmatch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -210,6 +213,53 @@ def test_windows_of_the_algonauts_2025_kit(first, i, window, words):
     assert out(step, features)[0].tolist() == window
     single = Context(before=0, delay=3, reduce="flatten", edge="shift")
     assert out(single, features)[0].tolist() == [words]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    movies(),
+    st.sampled_from([Delays((0, 2)), Context(before=1, delay=1), HRF(tr=2.0)]),
+    st.lists(st.sampled_from(["film.*", "*.low", "words"]), max_size=3, unique=True),
+)
+def test_a_step_for_some_spaces_leaves_the_others_alone(drawn, step, patterns):
+    x = filmed(*drawn)
+    known = x.spaces["x"].ids
+    maps = np.random.default_rng(1).standard_normal((len(known), 2, 1, 3))
+    names = ("words", "film.high", "sound.low", "film.low")
+    spaces = {n: ArraySpace(known, maps * k) for k, n in enumerate(names, 1)}
+    features = dataclasses.replace(x, spaces=spaces)
+    meant = [n for n in names if not patterns or any(fnmatch(n, p) for p in patterns)]
+    every = step.fit(features).transform(features)
+    asked = dataclasses.replace(step, spaces=tuple(patterns))
+    found = asked.fit(features).transform(features)
+    assert found.names == names and found.ids == features.ids
+    for name in names:
+        want = every[name] if name in meant else features[name]
+        np.testing.assert_array_equal(found[name], want)
+        assert found[name].shape == want.shape
+    assert asked.reach(features.ids, features.order) == step.reach(features.ids, features.order)
+
+
+def test_two_windows_behind_each_other():
+    """Film as it was two to four chunks ago, words as they were one ago, neither shifted twice."""
+    whole = movie(range(9))
+    features = dataclasses.replace(
+        whole, spaces={"film.a": whole.spaces["x"], "words": whole.spaces["x"]}
+    )
+    first = Context(before=2, delay=2, reduce="flatten", edge="shift", spaces=("film.*",))
+    second = Delays((1,), "hold", spaces=("words",))
+    for steps in ((first, second), (second, first)):
+        seen = features
+        for step in steps:
+            seen = dataclasses.replace(step.fit(seen).transform(seen), order=features.order)
+        assert seen["film.a"][[0, 5, 8]].tolist() == [[0, 1, 2], [1, 2, 3], [4, 5, 6]]
+        assert seen["words"][[0, 5, 8]].tolist() == [[0], [4], [7]]
+
+
+@pytest.mark.parametrize("step", [Delays, Context, lambda spaces: HRF(tr=2.0, spaces=spaces)])
+def test_spaces_that_are_not_there_are_told(step):
+    with pytest.raises(RecipeError, match=r"spaces = \['y.*'\].*feature space 'y.*'.*: x"):
+        step(spaces=("y.*",)).fit(movie(range(4)))
 
 
 def test_a_window_that_runs_past_the_end_is_the_last_one():

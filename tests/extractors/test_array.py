@@ -87,17 +87,38 @@ def test_missing_and_repeated_ids(npy):
 
 def test_python_objects_and_text_are_refused(npy, stimuli):
     np.save(npy / "x.npy", np.array([{"a": 1}] * 4, dtype=object), allow_pickle=True)
-    with pytest.raises(FileError, match="holds Python objects, which would run code"):
+    with pytest.raises(FileError, match=r"holds pickled Python objects.*would run code"):
         gathered(Array(str(npy / "x.npy"), str(npy / "ids.txt")), stimuli)
     np.savez(npy / "x.npz", ids=np.array(IDS, dtype=object), one=VALUES)
-    with pytest.raises(FileError, match="holds Python objects"):
+    with pytest.raises(FileError, match="holds pickled Python objects"):
         gathered(Array(str(npy / "x.npz")), stimuli)
     np.save(npy / "x.npy", np.array(["a"] * 4))
     with pytest.raises(DataError, match="features are numbers"):
         gathered(Array(str(npy / "x.npy"), str(npy / "ids.txt")), stimuli)
-    (npy / "x.npy").write_bytes(b"junk")
-    with pytest.raises(FileError, match=r"x\.npy: "):
-        gathered(Array(str(npy / "x.npy"), str(npy / "ids.txt")), stimuli)
+    for content in (b"junk", (npy / "ids.npy").read_bytes()[:-1]):
+        (npy / "x.npy").write_bytes(content)
+        with pytest.raises(FileError, match=r"x\.npy is damaged"):
+            gathered(Array(str(npy / "x.npy"), str(npy / "ids.txt")), stimuli)
+
+
+def test_rows_stay_on_disk(npy):
+    array = Array(str(npy / "x.npy"), str(npy / "ids.txt"))
+    (space,) = array.open_spaces("emb", Stimuli(pd.DataFrame(index=IDS))).values()
+    assert isinstance(space.values, np.memmap) and not space.values.flags.writeable
+
+
+def test_a_damaged_archive_is_named(tmp_path, stimuli):
+    np.savez(tmp_path / "x.npz", ids=np.array(IDS), one=VALUES)
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[content.index(VALUES.tobytes()) + 20] ^= 1
+    (tmp_path / "x.npz").write_bytes(content)
+    array = Array(str(tmp_path / "x.npz"))
+    assert array.names() == ("one",)
+    with pytest.raises(FileError, match=r"one.npy of .*x\.npz is damaged"):
+        gathered(array, stimuli)
+    (tmp_path / "x.npz").write_bytes(content[:-9])
+    with pytest.raises(FileError, match=r"x\.npz is damaged"):
+        array.names()
 
 
 def test_identity_follows_content(npy):

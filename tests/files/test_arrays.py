@@ -1,4 +1,5 @@
 import pickle
+import zlib
 
 import h5py
 import numpy as np
@@ -150,3 +151,14 @@ def test_values_must_be_real_numbers(tmp_path):
     (tmp_path / "x.pkl").write_bytes(b"")
     with pytest.raises(FileError, match="its kind is none of"):
         read_array(tmp_path / "x.pkl")
+
+
+def test_a_chunk_of_a_netcdf_file_that_is_too_short_is_refused(tmp_path):
+    array = xr.DataArray(np.arange(40.0).reshape(8, 5), dims=("a", "b"), name="responses")
+    packed = {"responses": {"chunksizes": (4, 5), "zlib": True}}
+    array.to_netcdf(tmp_path / "x.nc", engine="h5netcdf", encoding=packed)
+    np.testing.assert_array_equal(read_array(tmp_path / "x.nc").values, array.values)
+    with h5py.File(tmp_path / "x.nc", "a") as file:
+        file["responses"].id.write_direct_chunk((4, 0), zlib.compress(b"short"))
+    with pytest.raises(FileError, match=r"x\.nc is damaged: a chunk holds"):
+        read_array(tmp_path / "x.nc")

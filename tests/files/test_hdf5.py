@@ -61,14 +61,19 @@ def test_small_things(tmp_path):
         file.create_dataset("compact", data=[1.0, 2.0])
         file.create_dataset("unwritten", (4, 5), "i4", chunks=(2, 2))
         file["unwritten"][:2, :2] = 7
+        file.create_dataset("flat", (4, 5), "i4", fillvalue=3)
         file.create_dataset("filled", (4, 5), "i4", chunks=(2, 2), fillvalue=3)
         file.create_dataset("nothing", data=h5py.Empty("f4"))
     with open_hdf5(path) as file:
         assert h5_array(file["scalar"], path) == 2.5
         assert h5_array(file["empty"], path).shape == (0, 3)
-        assert h5_array(file["unwritten"], path, (slice(0, 3),)).sum() == 28
-        with pytest.raises(FileError, match="16 of 20 values were never written"):
-            h5_array(file["unwritten"], path)
+        assert h5_array(file["unwritten"], path, (slice(0, 2), slice(0, 2))).sum() == 28
+        for box, told in (((), "16 of 20 values"), ((slice(0, 3),), r"values from \(0, 2\) on")):
+            with pytest.raises(FileError, match=rf"x\.h5: .*{told} were never written"):
+                h5_array(file["unwritten"], path, box)
+        for box in ((), (slice(0, 1),)):
+            with pytest.raises(FileError, match="20 values were never written"):
+                h5_array(file["flat"], path, box)
         for name, told in (("text", "holds object"), ("nothing", "where numbers belong")):
             with pytest.raises(DataError, match=told):
                 h5_array(file[name], path)
@@ -124,7 +129,8 @@ def test_a_claim_beyond_what_is_stored_is_refused(tmp_path):
         with pytest.raises(FileError, match=r"claims 80000000000 bytes, but .* are stored"):
             h5_array(file["x"], path)
         np.testing.assert_array_equal(h5_array(file["x"], path, (slice(0, 9), slice(0, 9))), 1)
-        assert not h5_array(file["x"], path, (slice(200, 209), slice(0, 9))).any()
+        with pytest.raises(FileError, match="never written"):
+            h5_array(file["x"], path, (slice(200, 209), slice(0, 9)))
     written(path, x=np.arange(30.0))
     content = bytearray(path.read_bytes())
     at = content.index(struct.pack("<Q", 30))
@@ -159,6 +165,36 @@ def test_a_chunk_cannot_be_longer_than_the_file(tmp_path):
         np.testing.assert_array_equal(read_chunks(made, box, 1 << 20, "x"), VALUES)
         with pytest.raises(FileError, match="claims 8680 bytes"):
             read_chunks(made, box, 8000, "x")
+
+
+@pytest.mark.parametrize("claim", [8000, 8684, 9000])
+def test_a_chunk_without_filters_is_as_long_as_all(tmp_path, claim):
+    """The library would write what the file claims into memory for a chunk of the right length."""
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file.create_dataset("x", data=VALUES, chunks=(10, 31, 7))
+    content = bytearray(path.read_bytes())
+    key = struct.pack("<II", 8680, 0) + struct.pack("<4Q", 20, 0, 0, 0)
+    assert content.count(key) == 1
+    at = content.index(key)
+    content[at : at + 4] = struct.pack("<I", claim)
+    path.write_bytes(content)
+    for box in ((), (slice(20, 21),), (slice(0, 1),)):
+        with open_hdf5(path) as file, pytest.raises(FileError, match="is damaged: a chunk of 8680"):
+            h5_array(file["x"], path, box)
+
+
+def test_chunks_that_overlap_are_refused(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file.create_dataset("x", data=VALUES, chunks=(10, 31, 7))
+        addresses = [file["x"].id.get_chunk_info(k).byte_offset for k in range(5)]
+    content = bytearray(path.read_bytes())
+    at = content.index(struct.pack("<Q", addresses[2]))
+    content[at : at + 8] = struct.pack("<Q", addresses[2] - 4)
+    path.write_bytes(content)
+    with open_hdf5(path) as file, pytest.raises(FileError, match="is damaged: chunks overlap"):
+        h5_array(file["x"], path, (slice(20, 21),))
 
 
 def test_other_filters_are_named(tmp_path):

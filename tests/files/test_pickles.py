@@ -196,6 +196,18 @@ def test_objects_of_a_shut_package_stay_shut(tmp_path):
             read_pickle(tmp_path / "x.pkl", shut=())
 
 
+def test_an_image_of_nibabel_stays_shut(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    image = nibabel.Nifti1Image(VALUES.reshape(-1, 1, 1), np.diag([2.0, 3, 4, 1]))
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(image))
+    found = read_pickle(tmp_path / "x.pkl")
+    assert isinstance(found, Opaque) and found.name == "nibabel.nifti1.Nifti1Image"
+    assert isinstance(found.state, bytes | dict)
+    if isinstance(found.state, dict):
+        np.testing.assert_array_equal(found.state["_affine"], image.affine)
+        np.testing.assert_array_equal(found.state["_dataobj"], image.dataobj)
+
+
 def test_no_hostile_pickle_is_obeyed(tmp_path, monkeypatch):
     canary = tmp_path / "canary"
     obeyed = b"cos\nsystem\n(X" + len(f"touch {canary}").to_bytes(4, "little")

@@ -165,6 +165,23 @@ def test_summary_by_region_and_subject(truth, predicted):
     assert over["left_out"] >= 2
 
 
+def test_regions_of_many_targets_are_told_in_order():
+    inside = RNG.random((500, 11)) < 0.3
+    inside[:3] = False
+    masks = {f"R{k}": inside[:, k] for k in (3, 1, 10, 2, 0, 4, 5, 6, 7, 8, 9)}
+    truth = {"s1": block("s1", 500, rois=masks)}
+    table = score_table(truth, {s: noisy(b) for s, b in truth.items()}, ["pearson"], "m")
+    wanted = [";".join(n for n, mask in masks.items() if mask[t]) for t in range(500)]
+    assert table["roi"].tolist() == wanted
+    found = summarise(table)
+    assert found["by_subject"]["s1"]["targets"] == 500 and "" not in found["by_roi"]
+    for name, mask in masks.items():
+        values = table["value"][mask]
+        assert found["by_roi"][name]["targets"] == mask.sum()
+        assert found["by_roi"][name]["median"] == np.median(values)
+        assert found["by_roi"][name]["mean"] == pytest.approx(values.mean(), rel=1e-12)
+
+
 def test_resampling_draws_stimuli_for_all_subjects_at_once(truth, predicted):
     found = resampled(truth, predicted, "pearson", over_targets("mean"), 50, seed=3)
     t, p = np.full((30, 7), np.nan), np.zeros((30, 7))

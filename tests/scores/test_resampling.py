@@ -93,6 +93,23 @@ def test_reducing_in_pieces_equals_reducing_at_once(how, monkeypatch):
     assert np.isnan(rois[:, 2]).all()
 
 
+@pytest.mark.parametrize("targets", [1, 2, 7, 8, 801])
+def test_medians_are_numpys(targets):
+    rng = np.random.default_rng(targets)
+    block = np.rint(rng.standard_normal((20, targets)) * 2) / 3
+    inside = rng.random((targets, 3)) < 0.6
+    inside[0], inside[:, 2] = True, False
+    found = scores.over_targets("median", inside)(block)
+    for k in (0, 1):
+        np.testing.assert_array_equal(found[:, k], np.median(block[:, inside[:, k]], axis=1))
+    assert np.isnan(found[:, 2]).all()
+    np.testing.assert_array_equal(scores.over_targets("median")(block), np.median(block, axis=1))
+    block[3, 0] = np.nan
+    found = scores.over_targets("median")(block)
+    np.testing.assert_array_equal(found[4:], np.median(block[4:], axis=1))
+    assert found[3] == np.median(block[3, 1:]) if targets > 1 else np.isnan(found[3])
+
+
 def test_any_function_of_the_draws_reduces():
     truth, predicted = pair()
     ceiling = np.array([0.5, 0.5, 0.0, 1.0, 1.0])

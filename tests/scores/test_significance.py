@@ -10,6 +10,8 @@ from scipy import stats
 
 from striate import scores
 from striate.errors import StriateError
+from striate.scores import significance
+from striate.scores.correlation import unit
 
 
 def test_p_equals_a_plain_loop_over_the_same_orders():
@@ -28,6 +30,60 @@ def test_p_equals_a_plain_loop_over_the_same_orders():
     expected[3] = np.nan
     np.testing.assert_allclose(found, expected)
     assert found[4] == 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(2, 40),
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.sampled_from([1e-30, 1.0, 1e20]),
+    st.integers(0, 99),
+)
+def test_close_calls_are_decided_in_double_precision(rows, targets, levels, scale, seed):
+    """Few levels tie in most orders: rounding in single precision would miscount them."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, levels + 1, (rows, targets)) * scale / 3
+    predicted = (rng.integers(0, levels + 1, (rows, targets)) + 0.1).astype(np.float32)
+    found = scores.permutation_p(truth, predicted, draws=40, seed=seed)
+    orders = scores.permutations(rows, 40, None, seed)
+    np.testing.assert_array_equal(found, in_double(truth, predicted, orders))
+
+
+def in_double(truth, predicted, orders):
+    """P values by the plain rule, all in double precision."""
+    every = np.ones(truth.shape, dtype=bool)
+    x = unit(truth.astype(float), every)[0]
+    y = unit(predicted.astype(float), every)[0]
+    least = (x * y).sum(axis=0) - significance.TIE
+    count = sum(((x * y[order]).sum(axis=0) >= least).astype(int) for order in orders)
+    return (1 + count) / (1 + len(orders)) if len(truth) >= 3 else np.full(count.shape, np.nan)
+
+
+@pytest.mark.parametrize("stretch", [significance.STRETCH, 7, 1])
+def test_long_sums_are_taken_in_stretches(stretch, monkeypatch):
+    rng = np.random.default_rng(7)
+    predicted = rng.standard_normal((1100, 40)).astype(np.float32)
+    truth = 0.03 * predicted + rng.standard_normal(predicted.shape)
+    truth[:, 30:] = np.rint(truth[:, 30:])
+    predicted[:, 30:] = np.rint(predicted[:, 30:])
+    monkeypatch.setattr(significance, "STRETCH", stretch)
+    found = scores.permutation_p(truth, predicted, draws=50)
+    orders = scores.permutations(1100, 50)
+    np.testing.assert_array_equal(found, in_double(truth, predicted, orders))
+
+
+def test_what_single_precision_leaves_open_is_all_that_it_can_be_off():
+    rng = np.random.default_rng(8)
+    worst = 0.0
+    for heavy in (0.0, 1.0, 2.0):
+        x = rng.standard_normal((significance.STRETCH, 500)) * np.exp(heavy * rng.random())
+        x = unit(np.abs(x) ** (1 + heavy), np.ones(x.shape, dtype=bool))[0]
+        single = x.astype(np.float32)
+        for y in (x, -x, np.abs(x)):
+            off = np.einsum("rt,rt->t", single, y.astype(np.float32)) - (x * y).sum(axis=0)
+            worst = max(worst, float(np.abs(off).max()))
+    assert 1e-9 < worst < significance.DOUBT / 4
 
 
 def test_p_approaches_the_exact_test():

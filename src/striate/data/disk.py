@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,6 +33,9 @@ class OnDisk:
     read
         Called with positions of rows and of targets; returns their values, row × target
         (× repeat).
+    files
+        What is read. A file that has changed since is an error: fits are kept under the digest of
+        what was there at first.
 
     >>> stored = OnDisk.of(np.arange(6.0).reshape(2, 3))
     >>> OnDisk.beside([stored, stored]).below(1).read(np.array([0, 2]), np.array([2, 3]))
@@ -43,6 +47,24 @@ class OnDisk:
     shape: tuple[int, ...]
     dtype: np.dtype
     read: Read = field(repr=False)
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_stamps", _stamps(self.files))
+
+    def check(self) -> None:
+        """Raise a DataError where a file is another one than at first."""
+        for file, then, now in zip(
+            self.files,
+            self._stamps,  # type: ignore[attr-defined]
+            _stamps(self.files),
+            strict=True,
+        ):
+            if then != now:
+                raise DataError(
+                    f"{file} has changed while it was in use: leave data alone during a run, and"
+                    " run again"
+                )
 
     @classmethod
     def of(cls, array: Shaped[np.ndarray, "row target *repeat"]) -> OnDisk:
@@ -59,7 +81,8 @@ class OnDisk:
                 found[start : start + step] = part[:, run]
             return found
 
-        return cls(array.shape, dtype, read)
+        mapped = getattr(array, "filename", None)
+        return cls(array.shape, dtype, read, (str(mapped),) if mapped else ())
 
     @classmethod
     def over(cls, block: xr.DataArray) -> OnDisk:
@@ -68,7 +91,7 @@ class OnDisk:
         def read(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
             return np.asarray(block.isel(row=_run(rows), target=_run(targets)).values)
 
-        return cls(block.shape, block.dtype, read)
+        return cls(block.shape, block.dtype, read)  # which checks its own files
 
     @classmethod
     def beside(cls, parts: Sequence[OnDisk]) -> OnDisk:
@@ -89,7 +112,8 @@ class OnDisk:
                     found[:, _run(mine)] = part.read(rows, targets[mine] - start)
             return found
 
-        return cls((first.shape[0], int(ends[-1]), *first.shape[2:]), dtype, read)
+        shape = (first.shape[0], int(ends[-1]), *first.shape[2:])
+        return cls(shape, dtype, read, tuple(dict.fromkeys(f for p in parts for f in p.files)))
 
     def below(self, rows: int) -> OnDisk:
         """The same with `rows` hidden rows, all NaN, behind the others."""
@@ -105,7 +129,7 @@ class OnDisk:
                 found[known] = self.read(asked[known], targets)
             return found
 
-        return OnDisk((count + rows, *self.shape[1:]), self.dtype, read)
+        return OnDisk((count + rows, *self.shape[1:]), self.dtype, read, self.files)
 
     def variable(self, dims: Sequence[str]) -> xr.Variable:
         """The array for xarray, which reads it when values are asked for."""
@@ -160,11 +184,25 @@ class _Indexed(BackendArray):
         asked = [np.arange(n)[k] for k, n in zip(key[:2], self.shape, strict=False)]
         places = [np.atleast_1d(a) for a in asked]
         values = self.source.read(*places)
+        self.source.check()
         if np.isinf(values).any():
             raise DataError("some responses are infinite; leave out or mark them as NaN")
         # Axes that were asked for by a single number are dropped, as numpy does.
         key = (*(0 if np.ndim(a) == 0 else slice(None) for a in asked), *key[2:])
         return np.asarray(values[key])
+
+
+def _stamps(files: Sequence[str]) -> list[tuple[int, int, int] | None]:
+    """Size, time of change and inode of files; None of one that is gone."""
+    found: list[tuple[int, int, int] | None] = []
+    for file in files:
+        try:
+            told = Path(file).stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((told.st_size, told.st_mtime_ns, told.st_ino))
+    return found
 
 
 def _run(places: Int[np.ndarray, " _"]) -> slice | np.ndarray:

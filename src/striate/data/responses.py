@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float, Shaped
 
-from striate.data.disk import OnDisk, in_pieces, stays_on_disk
+from striate.data.disk import OnDisk, _run, in_pieces, stays_on_disk
 from striate.errors import DataError, some
 
 Responses: TypeAlias = xr.DataArray
@@ -110,9 +110,9 @@ def assemble(
     coords |= {str(c): ("row", _plain(rows[c])) for c in rows}
     coords |= {str(c): ("target", _plain(targets[c])) for c in targets}
     dims = ("row", "target", "repeat")[: len(values.shape)]
-    if isinstance(values, OnDisk):
-        return xr.DataArray(values.variable(dims), coords=coords)
-    return xr.DataArray(values, dims=dims, coords=coords)
+    held = values.variable(dims) if isinstance(values, OnDisk) else values
+    # Given with the values, labels would be copied one by one.
+    return xr.DataArray(held, dims=dims).assign_coords(coords)
 
 
 def row_table(block: Responses) -> pd.DataFrame:
@@ -251,12 +251,14 @@ def identities(targets: pd.DataFrame, keys: Sequence[str]) -> pd.MultiIndex:
     >>> list(identities(pd.DataFrame({"target": ["V1"], "time": [2.0]}), ["target", "time"]))
     [('V1', '2')]
     """
-    # A time that was a whole number may have become 2.0 beside a missing one.
-    columns = [
-        [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in targets[k]]
-        for k in keys
-    ]
-    return pd.MultiIndex.from_arrays(columns, names=list(keys))
+
+    def text(values: np.ndarray) -> Iterable[str]:
+        if set(map(type, values)) <= {str}:
+            return values
+        # A time that was a whole number may have become 2.0 beside a missing one.
+        return [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values]
+
+    return pd.MultiIndex.from_arrays([text(targets[k].to_numpy(object)) for k in keys], names=keys)
 
 
 def align(truth: Responses, predicted: Mapping[str, Responses]) -> Float[np.ndarray, "row target"]:
@@ -287,9 +289,9 @@ def align(truth: Responses, predicted: Mapping[str, Responses]) -> Float[np.ndar
         row = pd.Index(block.row.values).get_indexer(pd.Index(truth.row.values))
         r, c = np.flatnonzero(row >= 0), np.flatnonzero(column >= 0)
         if len(r) and len(c):
-            found = np.asarray(block.values)[np.ix_(row[r], column[c])]
+            found = np.asarray(block.values)[_place(row[r], column[c])]
             gaps = np.isnan(found)
-            place = np.ix_(r, c)
+            place = _place(r, c)
             values[place] = np.where(gaps, values[place], found) if gaps.any() else found
     return values
 
@@ -320,12 +322,23 @@ def _slot(k: int) -> str:
 
 
 def _plain(values: pd.Index | pd.Series) -> np.ndarray:
-    array = np.asarray(values)
+    array = np.array(values)
     if array.dtype.kind in "biuf":
         return array
-    if all(isinstance(v, bool | np.bool_) for v in array):
+    array = array.astype(object, copy=False)
+    kinds = set(map(type, array))
+    if kinds <= {bool, np.bool_}:
         return array.astype(bool)
+    if kinds == {str}:
+        return array
     return np.asarray(["" if v is None or v != v else str(v) for v in array], dtype=object)
+
+
+def _place(rows: np.ndarray, targets: np.ndarray) -> tuple[Any, ...]:
+    """Index of some rows and targets: slices where they follow each other, which copy nothing."""
+    row, target = _run(rows), _run(targets)
+    sliced = isinstance(row, slice) or isinstance(target, slice)
+    return (row, target) if sliced else np.ix_(rows, targets)
 
 
 def _table(block: Responses, dim: str) -> pd.DataFrame:
@@ -351,6 +364,13 @@ def _mean_of(pieces: Sequence[Responses]) -> Responses:
     unique = ~labels.duplicated()
     lookup, columns = labels[unique], targets[unique].set_index("target")
     ends = np.cumsum([p.shape[1] for p in pieces])
+    kind = np.result_type(*[p.dtype for p in pieces])
+    mean = np.full((len(rows), len(columns)), np.nan, dtype=kind)
+    if unique.all():
+        for piece, end in zip(pieces, ends, strict=True):
+            row = _run(rows.index.get_indexer(pd.Index(piece.row.values)))
+            mean[row, end - piece.shape[1] : end] = piece.values
+        return assemble(mean, rows, columns)
 
     def parts() -> Iterator[tuple[Any, np.ndarray, Bool[np.ndarray, "row target"]]]:
         """Places and values of the pieces; a target that stands twice in one comes in turns."""
@@ -363,10 +383,9 @@ def _mean_of(pieces: Sequence[Responses]) -> Responses:
                 values = np.asarray(piece.values)[:, pick]
                 yield np.ix_(row, here[pick]), values, ~np.isnan(values)
 
-    count = np.zeros((len(rows), len(columns)), dtype=np.uint16)
+    count = np.zeros(mean.shape, dtype=np.uint16)
     for place, _, known in parts():
         count[place] += known
-    mean = np.full(count.shape, np.nan, dtype=np.result_type(*[p.dtype for p in pieces]))
     # Sums in double precision take memory, and most targets are predicted once.
     several = np.flatnonzero((count > 1).any(axis=0))
     total = np.zeros((len(rows), len(several)))
@@ -376,7 +395,6 @@ def _mean_of(pieces: Sequence[Responses]) -> Responses:
         mean[row, here] = np.where(known, values, mean[row, here])
         twice = np.flatnonzero(column[here[0]] >= 0)
         total[row, column[here[0, twice]][None]] += np.where(known, values, 0)[:, twice]
-    mean[:, several] = np.where(
-        count[:, several] > 0, total / np.maximum(count[:, several], 1), np.nan
-    )
+    often = count[:, several]
+    mean[:, several] = np.where(often > 0, total / np.maximum(often, 1), np.nan)
     return assemble(mean, rows, columns)

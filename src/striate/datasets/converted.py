@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from striate.store.arrays import read_array, write_array
 from striate.store.atomic import (
     DamagedError,
     check_files,
+    check_folder,
     check_key,
     digest_of,
     read_manifest,
     write_folder,
 )
-from striate.store.temporary import open_store, write_bytes
+from striate.store.temporary import open_store, sweep, write_bytes
 
 Read = Callable[[], Mapping[str, np.ndarray]]
 
@@ -32,8 +34,8 @@ class Converted(Mapping[str, np.ndarray]):
     `shapes` tells their shapes without opening them.
     """
 
-    def __init__(self, folder: Path, read: Read, about: Mapping[str, str]) -> None:
-        self._folder, self._read, self._about = folder, read, dict(about)
+    def __init__(self, folder: Path, write: Callable[[], None]) -> None:
+        self._folder, self._write = folder, write
         self._body = read_manifest(folder)
         arrays: Mapping[str, dict] = self._body["about"]["arrays"]
         self._files = {name: str(one["file"]) for name, one in arrays.items()}
@@ -44,7 +46,7 @@ class Converted(Mapping[str, np.ndarray]):
         try:
             check_files(self._folder, self._body, [file])
         except DamagedError:
-            _write(self._folder, self._read, self._about)
+            self._write()
             self._body = read_manifest(self._folder)
             check_files(self._folder, self._body, [file])
         return read_array(self._folder / file, mmap=True)
@@ -61,6 +63,7 @@ def converted(path: Path, read: Read, form: str = "") -> Converted:
 
     They are kept under the digest of the file's content. A file with the name, size and time of
     one that was seen before is not opened again, so a second opening reads a few hundred bytes.
+    Nothing is written where the arrays are there already.
 
     Parameters
     ----------
@@ -75,18 +78,24 @@ def converted(path: Path, read: Read, form: str = "") -> Converted:
     Raises
     ------
     FileError
-        When there is no such file, or the store cannot be written; and what `read` raises.
+        When there is no such file, or the arrays are not in the store and it cannot be written;
+        and what `read` raises.
 
     """
-    root = open_store(here().store) / PLACE
-    key = _key(path, form, root)
-    folder = root / key[:2] / key
+    store = Path(here().store).expanduser()
+    key = _key(path, form, store / PLACE)
+    folder = store / PLACE / key[:2] / key
     about = {"file": path.name, "form": form}
-    try:
-        return Converted(folder, read, about)
-    except DamagedError:
+
+    def write() -> None:
+        open_store(store)
         _write(folder, read, about)
-        return Converted(folder, read, about)
+
+    try:
+        return Converted(folder, write)
+    except DamagedError:
+        write()
+        return Converted(folder, write)
 
 
 def _key(path: Path, form: str, root: Path) -> str:
@@ -101,8 +110,9 @@ def _key(path: Path, form: str, root: Path) -> str:
         digest = check_key(seen.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, FileError):
         digest = file_digest(path)
-        seen.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(seen, digest.encode())
+        with contextlib.suppress(OSError):  # a store that is only read has no place for notes
+            seen.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(seen, digest.encode())
     return digest_of(digest, form)
 
 
@@ -115,4 +125,10 @@ def _write(folder: Path, read: Read, about: Mapping[str, str]) -> None:
         for name, values in found.items():
             write_array(place / files[name], values)
 
-    write_folder(folder, fill, {**about, "arrays": arrays}, replace=True)
+    sweep(folder.parent)
+    if write_folder(folder, fill, {**about, "arrays": arrays}):
+        return
+    try:
+        check_folder(folder)  # another process may have been faster
+    except DamagedError:
+        write_folder(folder, fill, {**about, "arrays": arrays}, replace=True)

@@ -53,7 +53,9 @@ def image(size: int, rng: np.random.Generator) -> UInt8[np.ndarray, "height widt
         radius, phase = min(radius, 0.5), rng.uniform(0, 2 * np.pi)
         colour = rng.uniform(0.1, 0.9) + rng.normal(0, 0.12, 3)
         contrast = rng.uniform(0, 0.3) * (rng.random() < 0.6)
-        box = tuple(_window(middle, radius, size) for middle in centre[::-1])
+        # The pixels within `radius` of the centre, with one to spare.
+        near = (centre[::-1] - radius) * size, (centre[::-1] + radius) * size + 2
+        box = tuple(map(slice, *(np.maximum(edge, 0).astype(int).tolist() for edge in near)))
         right, down = x[box] - centre[0], y[box] - centre[1]
         u = np.cos(angle) * right + np.sin(angle) * down
         v = -np.sin(angle) * right + np.cos(angle) * down
@@ -128,11 +130,6 @@ def planted(
 def seen(count: int, share: int, rng: np.random.Generator) -> list[Integer[np.ndarray, " row"]]:
     """What two subjects saw of `count` images: `share` each, overlapping, in their own order."""
     return [rng.permutation(share), rng.permutation(np.arange(count - share, count))]
-
-
-def _window(middle: float, radius: float, size: int) -> slice:
-    """The pixels within `radius` of `middle` along one axis."""
-    return slice(max(0, int((middle - radius) * size)), max(0, int((middle + radius) * size) + 2))
 
 
 def _grain(size: int, rng: np.random.Generator) -> Float[np.ndarray, "height width"]:

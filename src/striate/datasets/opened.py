@@ -12,7 +12,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from striate.errors import FileError
-from striate.files import open_hdf5, read_array, read_npy
+from striate.files import h5_array, open_hdf5, read_array, read_npy
 
 LARGE = 1 << 26
 """Bytes from which an array stays on disk."""
@@ -113,7 +113,7 @@ class _Stored(BackendArray):
                         break
                     stop += 1
                 high = int(first[order[stop - 1]]) + 1
-                part = file[self.name][(slice(low, high), *box)]
+                part = h5_array(file[self.name], self.path, (slice(low, high), *box))
                 for place in order[start:stop]:
                     values[place] = part[first[place] - low][inside]
                 start = stop

@@ -9,12 +9,15 @@ stimuli of the other side of a split; splits keep the chunks of a movie together
 Where a chunk is missing, `edge` decides: ``zero`` puts zeros, which behind ``zscore`` are the
 means of the training stimuli; ``hold`` puts the nearest earlier chunk of the movie, and its first
 one before the start.
+
+`spaces` (globs, empty for all) names the feature spaces that a step is for; the others pass through
+it as they are. Two steps behind each other then give language another window than vision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -22,7 +25,7 @@ from jaxtyping import Float
 
 from striate.data import Features, Order
 from striate.encoders.steps import transformed
-from striate.errors import RecipeError
+from striate.errors import DataError, RecipeError
 from striate.interfaces import Step, with_learned
 
 Near: TypeAlias = Sequence[Sequence[str | None]]
@@ -45,11 +48,14 @@ class Delays(Step):
         How many chunks before; 0 is the chunk itself.
     edge
         What stands where a chunk is missing.
+    spaces
+        Globs of the spaces that are delayed; all when empty.
 
     """
 
     delays: tuple[int, ...] = (1, 2, 3, 4)
     edge: Literal["zero", "hold"] = "zero"
+    spaces: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.delays or min(self.delays) < 0 or len(set(self.delays)) < len(self.delays):
@@ -60,6 +66,7 @@ class Delays(Step):
 
     def fit(self, features: Features) -> Delays:
         """A copy; nothing is learned."""
+        _meant(features, self.spaces)
         return with_learned(self)  # type: ignore[no-any-return]
 
     def reach(self, ids: Sequence[str], order: Order) -> tuple[str, ...]:
@@ -69,7 +76,7 @@ class Delays(Step):
     def transform(self, features: Features) -> Features:
         """Features of the stimuli in view, delay by delay."""
         near = self._near(features.ids, features.order)
-        return _made(features, near, lambda lags: np.concatenate(list(lags), axis=1))
+        return _made(features, near, lambda lags: np.concatenate([*lags], axis=1), self.spaces)
 
     def _near(self, ids: Sequence[str], order: Order) -> Near:
         return _neighbours(ids, order, [-d for d in self.delays], self.edge)
@@ -95,6 +102,8 @@ class Context(Step):
         What stands where a chunk is missing, or ``shift``: the whole window moves until it lies
         between the first and the last chunk of the movie, and what is missing inside is held. With
         ``before = 4, delay = 3``, the first eight chunks of a movie share one window.
+    spaces
+        Globs of the spaces that the window is for; all when empty.
 
     """
 
@@ -103,6 +112,7 @@ class Context(Step):
     delay: int = 0
     reduce: Literal["mean", "flatten", "max"] = "mean"
     edge: Literal["zero", "hold", "shift"] = "zero"
+    spaces: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.before + self.after < 0:
@@ -113,6 +123,7 @@ class Context(Step):
 
     def fit(self, features: Features) -> Context:
         """A copy; nothing is learned."""
+        _meant(features, self.spaces)
         return with_learned(self)  # type: ignore[no-any-return]
 
     def reach(self, ids: Sequence[str], order: Order) -> tuple[str, ...]:
@@ -121,7 +132,8 @@ class Context(Step):
 
     def transform(self, features: Features) -> Features:
         """Windows of the stimuli in view, reduced."""
-        return _made(features, self._near(features.ids, features.order), self._reduced)
+        near = self._near(features.ids, features.order)
+        return _made(features, near, self._reduced, self.spaces)
 
     def _reduced(self, lags: Lags) -> Float[np.ndarray, "stimulus column"]:
         if self.reduce == "flatten":
@@ -154,12 +166,15 @@ class HRF(Step):
         Seconds of the response that are used.
     edge
         What stands where a chunk is missing.
+    spaces
+        Globs of the spaces that are convolved; all when empty.
 
     """
 
     tr: float
     length: float = 30.0
     edge: Literal["zero", "hold"] = "zero"
+    spaces: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.tr <= self.length / 2:
@@ -170,6 +185,7 @@ class HRF(Step):
 
     def fit(self, features: Features) -> HRF:
         """A copy; nothing is learned."""
+        _meant(features, self.spaces)
         return with_learned(self)  # type: ignore[no-any-return]
 
     def weights(self) -> Float[np.ndarray, " lag"]:
@@ -195,7 +211,8 @@ class HRF(Step):
                 total += term
             return total
 
-        return _made(features, self._near(features.ids, features.order), convolved)
+        near = self._near(features.ids, features.order)
+        return _made(features, near, convolved, self.spaces)
 
     def _near(self, ids: Sequence[str], order: Order) -> Near:
         return _neighbours(ids, order, range(0, -len(self.weights()), -1), self.edge)
@@ -236,8 +253,25 @@ def _reached(near: Near) -> tuple[str, ...]:
     return tuple(dict.fromkeys(i for line in near for i in line if i is not None))
 
 
-def _made(features: Features, near: Near, make: Callable[[Lags], np.ndarray]) -> Features:
-    """Each space made anew of its values at all lags."""
+def _meant(features: Features, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Names of the spaces that a step is for.
+
+    Raises
+    ------
+    RecipeError
+        When a pattern matches none of them.
+
+    """
+    try:
+        return features.select(patterns).names if patterns else features.names
+    except DataError as error:
+        raise RecipeError(f"spaces = {list(patterns)} of a step over time: {error}") from error
+
+
+def _made(
+    features: Features, near: Near, make: Callable[[Lags], np.ndarray], patterns: Sequence[str]
+) -> Features:
+    """Each space that is meant made anew of its values at all lags, the others as they were."""
     wanted = _reached(near) or features.ids
     place = {i: k for k, i in enumerate(wanted)}
     at = [np.array([-1 if i is None else place[i] for i in line], dtype=np.int64) for line in near]
@@ -249,4 +283,7 @@ def _made(features: Features, near: Near, make: Callable[[Lags], np.ndarray]) ->
             x[index < 0] = 0
             yield x
 
-    return transformed(features, {n: make(lags(n)) for n in features.names})
+    meant = _meant(features, patterns)
+    made = transformed(features, {n: make(lags(n)) for n in meant}).spaces
+    kept = {n: s for n, s in features.spaces.items() if n in made or n not in meant}
+    return replace(features, spaces={**kept, **made})

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from striate.data import ArraySpace, Stimuli
 from striate.errors import DataError, FileError, RecipeError, some, unknown
+from striate.files import read_npy, read_npz, zip_members
 from striate.machine import here
 from striate.media import file_digest
 
-T = TypeVar("T")
 SUFFIXES = (".csv", ".npy", ".npz")
 SPACE = "values"
 
@@ -51,8 +50,7 @@ class Array:
         """The spaces in the file."""
         if self._suffix() != ".npz":
             return (SPACE,)
-        with _npz(self.path) as archive:
-            return tuple(n for n in archive.files if n != (self.ids or "ids"))
+        return tuple(n for n in _arrays_of(self.path) if n != (self.ids or "ids"))
 
     def identity(self) -> Mapping[str, Any]:
         """Digests of the file and of the ids."""
@@ -124,24 +122,22 @@ class Array:
                 raise DataError(f"{self.path}: columns {some(text)} hold text, not numbers")
             return tuple(table[column].astype(str)), numbers.to_numpy(dtype=np.float64)
         if suffix == ".npz":
-            with _npz(self.path) as archive:
-                values = _plain(lambda: archive[name], self.path)
-                if Path(self.ids).is_file():
-                    return _ids_from(self.ids), values
-                key = self.ids or "ids"
-                if key not in archive.files:
-                    raise DataError(
-                        f"{self.path}: has no array {key!r} with the stimulus id of each row; save"
-                        f" one, or name another of {', '.join(archive.files)} in `ids`"
-                    )
-                return _text(_plain(lambda: archive[key], self.path)), values
+            values = _array_of(self.path, name)
+            if Path(self.ids).is_file():
+                return _ids_from(self.ids), values
+            key, there = self.ids or "ids", _arrays_of(self.path)
+            if key not in there:
+                raise DataError(
+                    f"{self.path}: has no array {key!r} with the stimulus id of each row; save"
+                    f" one, or name another of {', '.join(there)} in `ids`"
+                )
+            return _text(_array_of(self.path, key)), values
         if not self.ids:
             raise RecipeError(
                 f"{self.path}: does not say which row is which stimulus; give `ids`, a text file"
                 " with one stimulus id per line in the order of the rows"
             )
-        values = _plain(lambda: np.load(self.path, mmap_mode="r", allow_pickle=False), self.path)
-        return _ids_from(self.ids), values
+        return _ids_from(self.ids), read_npy(Path(self.path), mmap=True)
 
 
 def _ids_from(file: str) -> tuple[str, ...]:
@@ -149,7 +145,7 @@ def _ids_from(file: str) -> tuple[str, ...]:
     if not path.is_file():
         raise FileError(f"{file}: no such file of stimulus ids; check `ids`")
     if path.suffix == ".npy":
-        return _text(_plain(lambda: np.load(path, allow_pickle=False), file))
+        return _text(read_npy(path))
     if path.suffix == ".csv":
         return tuple(_csv(file).iloc[:, 0].astype(str))
     try:
@@ -164,21 +160,12 @@ def _text(values: np.ndarray) -> tuple[str, ...]:
     return tuple(v.decode() if isinstance(v, bytes) else str(v) for v in values.ravel())
 
 
-def _plain(read: Callable[[], T], file: str) -> T:
-    """What `read` returns, unless the file is damaged or holds pickled objects."""
-    try:
-        return read()
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if "pickle" in str(error).lower() or "object" in str(error).lower():
-            raise FileError(
-                f"{file}: holds Python objects, which would run code when read; save plain numbers"
-                " and text"
-            ) from error
-        raise FileError(f"{file}: cannot be read as an array ({error})") from error
+def _arrays_of(file: str) -> tuple[str, ...]:
+    return tuple(n.removesuffix(".npy") for n in zip_members(Path(file)))
 
 
-def _npz(file: str) -> Any:
-    return _plain(lambda: np.load(file, allow_pickle=False), file)
+def _array_of(file: str, name: str) -> np.ndarray:
+    return read_npz(Path(file), name)[name]
 
 
 def _csv(file: str, ids: str | int = 0) -> pd.DataFrame:

@@ -15,15 +15,16 @@ SLACK = 64 << 20
 """Bytes that small objects may take beyond the size of the file."""
 LONGEST_NUMBER = 64
 """Bytes of the longest integer; those of data fit in 8."""
-BUILT, MEMO, NUMBER, SMALL = 256, 100, 40, 80
-"""Bytes charged for a built object, a remembered one, a number and an empty container."""
+BUILT, MEMO, NUMBER, SMALL, REFERENCE = 256, 100, 40, 80, 40
+"""Bytes charged for a built object, a remembered one, a number, an empty container, a mention."""
 CROWDED = "is made of more small objects than its size allows"
 
 
 class Opaque:
     """An object of a class that stays shut: its `name`, `arguments`, `state` and `items`.
 
-    Nothing of its class is imported. Of an image of nibabel, `state` is the content of a file.
+    Nothing of its class is imported. Of an image of nibabel, `state` is the content of its file or,
+    as newer versions write it, a dict of its attributes.
     """
 
     def __init__(self, name: str, arguments: tuple[Any, ...] = ()) -> None:

@@ -76,13 +76,24 @@ def _nc(path: Path, variable: str) -> xr.DataArray:
     if engine == "scipy":
         check_classic(path)
     else:
-        with open_hdf5(path):  # refuses what leads elsewhere or claims too much
-            pass
+        _check_netcdf(path)
     try:
         data = xr.load_dataset(path, engine=engine)
     except Exception as error:  # what xarray and its engines raise is not documented
         raise FileError(f"{path} is damaged or no netCDF file: {brief(error)}") from error
     return _choose({str(n): v for n, v in data.data_vars.items()}, variable, path)
+
+
+def _check_netcdf(path: Path) -> None:
+    """Refuse a file on which the library that is to read it could end the process."""
+
+    def see(name: str, item: Any) -> None:
+        numeric = isinstance(item, h5py.Dataset) and item.dtype.kind in "biufc"
+        if numeric and item.chunks and item.id.get_storage_size():
+            h5_array(item, path)
+
+    with open_hdf5(path) as file:
+        file.visititems(see)
 
 
 def _csv(path: Path, variable: str) -> xr.DataArray:

@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from striate.errors import FileError
+from striate.files.zips import BOMB
 
 MOST_EXPANDED = 1032
 """What deflate can make of a byte."""
 ASIDE = 1 << 26
 """Bytes that a header, or what follows the numbers, may take at most."""
 PIECE = 1 << 22
+ROOM = 1 << 28
+"""Bytes that values may take, however well they were packed: a mask of half millimetres."""
 
-Read = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Read = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,12 @@ class Block:
         there = path.stat().st_size
         if there < (size / MOST_EXPANDED if is_packed(path) else size):
             raise FileError(f"{path} is cut short: it should hold {size} bytes, but has {there}")
+        taken = self.count * self.cells * max(kind.itemsize, self.floating.itemsize)
+        if is_packed(path) and taken > ROOM and taken > BOMB * there:
+            raise FileError(
+                f"{path} claims to unpack from {there} to {taken} bytes: if it is meant to,"
+                " decompress it by hand"
+            )
         if there > size + self.aside and not is_packed(path):
             raise FileError(f"{path} is damaged: it should hold {size} bytes, but has {there}")
         if not np.isfinite([self.slope or 1, self.shift or 0]).all():
@@ -89,10 +98,10 @@ class Block:
             raise FileError(f"{self.path} is damaged: {error}") from error
         stored = array.T if self.across else array
 
-        def read(rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
-            found = np.empty((len(rows), len(cells)), self.floating)
+        def read(rows: np.ndarray, cells: np.ndarray | None) -> np.ndarray:
+            found = np.empty((len(rows), self._width(cells)), self.floating)
             for k, row in enumerate(rows):
-                found[k] = self._scaled(stored[row, cells])
+                found[k] = self._scaled(stored[row] if cells is None else stored[row, cells])
             return found
 
         return read
@@ -103,25 +112,28 @@ class Block:
             changed = values * np.float64(slope) + shift if (slope, shift) != (1, 0) else values
             return changed.astype(self.floating, copy=False)
 
-    def _guarded(self, rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    def _width(self, cells: np.ndarray | None) -> int:
+        return self.cells if cells is None else len(cells)
+
+    def _guarded(self, rows: np.ndarray, cells: np.ndarray | None) -> np.ndarray:
         try:
             return self._through(rows, cells)
         except (OSError, EOFError, zlib.error, MemoryError) as error:
             raise FileError(f"{self.path} is damaged: {error}") from error
 
-    def _through(self, rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    def _through(self, rows: np.ndarray, cells: np.ndarray | None) -> np.ndarray:
         """Values of a compressed file, one row in memory at a time, to its very end."""
         wanted: dict[int, list[int]] = {}
         for k, row in enumerate(rows):
             wanted.setdefault(int(row), []).append(k)
-        found = np.empty((len(rows), len(cells)), self.floating)
+        found = np.empty((len(rows), self._width(cells)), self.floating)
         one = np.empty(self.cells, self.kind)
         with opened(self.path) as stream:
             self._fill(stream, np.empty(self.offset, np.uint8))
             for row in range(self.count):
                 self._fill(stream, one)
                 for k in wanted.get(row, ()):
-                    found[k] = self._scaled(one[cells])
+                    found[k] = self._scaled(one if cells is None else one[cells])
             behind = 0
             while rest := stream.read(PIECE):
                 behind += len(rest)

@@ -40,7 +40,7 @@ class Maps:
     dtype
         Of values as they are read: float32, or float64 where those would lose digits.
     read
-        Called with positions of maps and of places; returns map × place.
+        Called with positions of maps and of places (None: all); returns map × place.
     mapped
         Whether values lie in the file as they are, so that any few are read without the others;
         what is compressed is gone through from its beginning with each reading.
@@ -76,17 +76,23 @@ class Maps:
 
     def values(self) -> np.ndarray:
         """Everything, shaped (map, *grid)."""
-        found = self.read(np.arange(self.count), np.arange(self.places))
+        try:
+            found = self.read(np.arange(self.count), None)
+        except MemoryError as error:
+            raise FileError(
+                f"{self.path} holds {self.count} × {self.places} values, more than there is memory"
+                " for: read some of its rows"
+            ) from error
         return found.reshape(self.count, *self.grid)
 
     def rows(self, places: np.ndarray | None = None) -> OnDisk:
         """Maps as rows and places (default: all) as targets."""
-        at = np.arange(self.places) if places is None else places
 
         def read(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
-            return self.read(rows, at[targets])
+            return self.read(rows, targets if places is None else places[targets])
 
-        return OnDisk((self.count, len(at)), self.dtype, read)
+        count = self.places if places is None else len(places)
+        return OnDisk((self.count, count), self.dtype, read, (str(self.path),))
 
     def targets(self, places: np.ndarray, hemisphere: str = "") -> pd.DataFrame:
         """Labels of places, indexed by target id; see `striate.files.places`."""
@@ -230,11 +236,11 @@ def _gifti(path: Path) -> Maps:
         raise FileError(f"{path} holds arrays of {sizes} vertices: give each surface its own file")
     dtype = np.result_type(*[floating(m.dtype) for m in maps])
 
-    def read(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
-        values = np.empty((len(rows), len(places)), dtype)
+    def read(rows: np.ndarray, places: np.ndarray | None) -> np.ndarray:
+        values = np.empty((len(rows), len(maps[0]) if places is None else len(places)), dtype)
         with np.errstate(all="ignore"):
             for k, row in enumerate(rows):
-                values[k] = maps[row][places]
+                values[k] = maps[row] if places is None else maps[row][places]
         return values
 
     labels = tuple([found.labels] * len(maps)) if found.labels else ()
@@ -294,6 +300,8 @@ def _understood(path: Path) -> Iterator[None]:
     try:
         with np.errstate(all="ignore"):
             yield
+    except FileError:
+        raise
     except Exception as error:
         raise FileError(f"{path} is damaged or no {kind_of(path)} file: {error}") from error
 
@@ -320,8 +328,11 @@ def _gridded(
     if not np.isfinite(affine).all():
         raise FileError(f"{path} is damaged: its affine holds {affine[:3].tolist()}")
 
-    def read(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+    def read(rows: np.ndarray, places: np.ndarray | None) -> np.ndarray:
         # Files run along i first.
+        if places is None:
+            found = raw(rows, None).reshape(len(rows), *grid[::-1])
+            return found.transpose(0, 3, 2, 1).reshape(len(rows), cells)
         at = np.ravel_multi_index(np.unravel_index(places, grid), grid, order="F")
         return raw(rows, at)
 
@@ -346,12 +357,19 @@ def _cifti(
     read, dtype = block.reading(), block.floating
     with _understood(path):
         header = nib.Cifti2Image.from_filename(path).header
+        for axis, there in enumerate((count, cells)):
+            # Axes take memory for as many places as the text says.
+            told = [int(m.index_count) for m in header.get_index_map(axis).brain_models]
+            if told and (min(told) < 0 or sum(told) != there):
+                raise FileError(f"{path} holds {count} × {cells} values, but its axis {axis}"
+                                f" describes {sum(told)} places")  # fmt: skip
         rows, columns = header.get_axis(0), header.get_axis(1)
     if len(rows) != count or len(columns) != cells:
         raise FileError(f"{path} holds {count} × {cells} values, but describes {len(rows)} rows"
                         f" and {len(columns)} places")  # fmt: skip
     if isinstance(columns, nib.cifti2.BrainModelAxis):
-        table = _brain_models(columns)
+        with _understood(path):
+            table = _brain_models(columns)
     elif isinstance(columns, nib.cifti2.ParcelsAxis):
         table = pd.DataFrame(index=pd.Index(list(map(str, columns.name)), name="target"))
     else:

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-import h5py
 import numpy as np
 
 from striate.errors import FileError
@@ -20,7 +19,7 @@ Box = tuple[slice, ...]
 
 
 def read_chunks(dataset: Any, box: Box, size: int, where: str) -> np.ndarray:
-    """Values in a box of a chunked data set; in a part of it, what was never written is zero.
+    """Values in a box of a chunked data set, all of which have been written.
 
     Parameters
     ----------
@@ -36,22 +35,21 @@ def read_chunks(dataset: Any, box: Box, size: int, where: str) -> np.ndarray:
     Raises
     ------
     FileError
-        When a chunk is missing a piece, lies outside of the array, was never written (in a part of
-        it: though a fill value is set), or is packed in a way other than deflate, LZF, shuffle and
-        a checksum.
+        When a chunk is missing a piece, lies outside of the array, was never written, or is packed
+        in a way other than deflate, LZF, shuffle and a checksum.
 
     """
     chunks, dtype = dataset.chunks, dataset.dtype
     filters = _filters(dataset, where)
     length = math.prod(chunks) * dtype.itemsize
-    values = np.zeros([b.stop - b.start for b in box], dtype=dtype)
+    values = np.empty([b.stop - b.start for b in box], dtype=dtype)
     missing = values.size
     for place in _places(dataset, box, size, where):
         try:
             mask, content = dataset.id.read_direct_chunk(place)
         except RuntimeError as error:
             if "not allocated" in str(error):
-                continue
+                raise unwritten(where, f"the values from {place} on") from error
             raise
         except MemoryError as error:
             raise FileError(
@@ -68,14 +66,20 @@ def read_chunks(dataset: Any, box: Box, size: int, where: str) -> np.ndarray:
         piece = whole.reshape(chunks)[tuple(inside)]
         values[tuple(target)] = piece
         missing -= piece.size
-    # A fill value is not looked at: the library reads a damaged one beyond its end.
-    filled = dataset.id.get_create_plist().fill_value_defined()
-    if missing and (_whole(dataset, box) or filled == h5py.h5d.FILL_VALUE_USER_DEFINED):
-        raise FileError(
-            f"{where}: {missing} of {values.size} values were never written: it is damaged or"
-            " unfinished, so write all of it"
-        )
+    if missing:
+        raise unwritten(where, f"{missing} of {values.size} values")
     return values
+
+
+def unwritten(where: str, which: str) -> FileError:
+    """The error to raise where HDF5 would make up values.
+
+    It would give zeros, which look measured, or the fill value of the file, which is not looked at:
+    the library reads a damaged one beyond its end.
+    """
+    return FileError(
+        f"{where}: {which} were never written: it is damaged or unfinished, so write all of it"
+    )
 
 
 def _places(dataset: Any, box: Box, size: int, where: str) -> Iterator[tuple[int, ...]]:

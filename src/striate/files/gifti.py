@@ -17,6 +17,8 @@ from xml.parsers import expat
 import numpy as np
 
 from striate.errors import FileError
+from striate.files.blocks import ROOM
+from striate.files.zips import BOMB
 
 TYPES = {
     "NIFTI_TYPE_UINT8": "u1",
@@ -68,9 +70,12 @@ def read_gifti(path: Path) -> Gifti:
         raise FileError(f"no file {path}: name a .gii file")
     opening = gzip.open if path.suffix.lower() == ".gz" else open
     reading = _Reading(path)
+    begun, there = 0, path.stat().st_size
     try:
         with opening(path, "rb") as stream:
             while piece := stream.read(PIECE):
+                begun += len(piece)
+                _check_packed(begun, there, path)
                 reading.parser.Parse(piece, False)
             reading.parser.Parse(b"", True)
     except (expat.ExpatError, LookupError, ValueError) as error:
@@ -105,6 +110,7 @@ class _Reading:
         self.key = self.name = ""
         self.room = PIECE
         self.values: np.ndarray | None = None
+        self.claimed, self.size = 0, self.path.stat().st_size
 
     def _entity(self, *_: object) -> None:
         raise FileError(f"{self.path} declares XML entities, which no GIFTI file needs")
@@ -115,7 +121,10 @@ class _Reading:
         self.above.append(tag)
         self.told, self.room = [], PIECE
         if tag == "Data":
-            self.room += MOST_SPACIOUS * _size(self.about, self.path)
+            size = _size(self.about, self.path)
+            self.room += MOST_SPACIOUS * size
+            self.claimed += size
+            _check_packed(self.claimed, self.size, self.path)
         if tag == "DataArray":
             self.about, self.meta, self.values = attributes, {}, None
         elif tag == "Label":
@@ -150,6 +159,15 @@ class _Reading:
                 raise FileError(f"{self.path}: an array has no data")
             intent = self.about.get("Intent", "")
             self.arrays.append(GiftiArray(self.values, intent, self.meta.get("Name", "")))
+
+
+def _check_packed(claimed: int, there: int, path: Path) -> None:
+    """Raise `FileError` when that many bytes cannot be meant to come out of a file."""
+    if claimed > ROOM and claimed > BOMB * there:
+        raise FileError(
+            f"{path} claims to unpack from {there} to {claimed} bytes or more; copy or download it"
+            " again"
+        )
 
 
 def _shape(about: Mapping[str, str], path: Path) -> tuple[int, ...]:

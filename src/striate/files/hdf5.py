@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from striate.errors import DataError, FileError
-from striate.files.chunks import read_chunks
+from striate.files.chunks import read_chunks, unwritten
 from striate.files.rebuild import check_content
 from striate.files.zips import BOMB, DEFLATE, LARGE
 
@@ -24,13 +24,18 @@ MOST = 1 << 20
 """Objects of a file."""
 SPARSE = 1 << 20
 """Bytes of values that need not be stored, because they are all the same."""
+REMEMBERED = 1024
+"""Files, and data sets, that have been looked at and are not again while they stay the same."""
+
+_SOUND: set[tuple[str, str, int, int, int]] = set()
 
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file, open for reading, in which every link and data set has been looked at.
 
-    Nothing but headers is read. Read values with `h5_array`, or rows by indexing a data set.
+    Nothing but headers is read. Read values with `h5_array`: indexing a data set of a damaged file
+    can end the process.
 
     Raises
     ------
@@ -40,26 +45,31 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
 
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileError(f"no file {path}; check the path")
-    try:
-        state = path.stat()
-        _examine(path, state.st_size, state.st_mtime_ns, state.st_ino)
-        file = h5py.File(path, "r")
-    except DAMAGE as error:
-        raise _damaged(path, error) from error
-    with file:
+    with checked_hdf5(path) as file:
         try:
             yield file
         except (OSError, RuntimeError) as error:
             raise _damaged(path, error) from error
 
 
+def checked_hdf5(path: Path) -> h5py.File:
+    """As `open_hdf5`, to be kept open and closed by whoever asks for it."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileError(f"no file {path}; check the path")
+    try:
+        state = path.stat()
+        _examine(path, state.st_size, state.st_mtime_ns, state.st_ino)
+        return h5py.File(path, "r")
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
 def h5_array(dataset: Any, path: Path, box: tuple[slice, ...] = ()) -> np.ndarray:
     """Values of a data set of numbers or truth values, all or those in a box.
 
-    The library's own unpacking of chunks can be made to crash by a damaged file, so that values
-    are better read with this than by indexing.
+    The library's own unpacking of chunks can be made to crash by a damaged file, so values are read
+    with this and never by indexing. What was never written is an error, and so is a fill value.
 
     Parameters
     ----------
@@ -73,7 +83,7 @@ def h5_array(dataset: Any, path: Path, box: tuple[slice, ...] = ()) -> np.ndarra
     Raises
     ------
     FileError
-        When it is damaged, or claims more than is stored.
+        When it is damaged, claims more than is stored, or some of the values were never written.
     DataError
         When it is no data set of numbers.
 
@@ -107,15 +117,19 @@ def _values(dataset: Any, path: Path, box: tuple[slice, ...], size: int, where: 
     offset = dataset.id.get_offset() if dataset.chunks is None else None
     if size and offset is not None:
         return np.array(np.memmap(path, dataset.dtype, "r", offset, dataset.shape)[box])
-    # Of many chunks the size is slow to tell, so that it is not asked for a little piece.
-    stored = dataset.id.get_storage_size() if size > SPARSE else 0
+    whole = size == dataset.size * dataset.dtype.itemsize
+    # Of many chunks the size is slow to tell, and of a piece it says no more than the file's.
+    stored = dataset.id.get_storage_size() if whole and size > SPARSE else path.stat().st_size
     if size > DEFLATE * stored + SPARSE or (size > LARGE and size > BOMB * stored):
         raise FileError(
             f"{where} claims {size} bytes, but {stored} are stored: it is damaged or empty"
         )
     if size and dataset.chunks is not None:
+        _check_chunks(dataset, path, where)
         return read_chunks(dataset, box, path.stat().st_size, where)
-    # What is left is small: it lies within the header, or nowhere.
+    if size and dataset.id.get_create_plist().get_layout() != h5py.h5d.COMPACT:
+        raise unwritten(where, f"all {dataset.size} values")
+    # What is left lies within the header.
     return np.asarray(dataset[()], dtype=dataset.dtype)[box]
 
 
@@ -142,7 +156,36 @@ def check_storage(dataset: Any, path: Path) -> None:
             )
 
 
-@lru_cache(maxsize=1024)
+def _check_chunks(dataset: Any, path: Path, where: str) -> None:
+    """Raise `FileError` when chunks that went through no filter have wrong lengths or overlap.
+
+    The library makes room for a chunk of the right length and then reads as much as the file says.
+    """
+    if dataset.id.get_create_plist().get_nfilters():
+        return
+    state = path.stat()
+    mark = (str(path), dataset.name, state.st_size, state.st_mtime_ns, state.st_ino)
+    if mark in _SOUND:
+        return
+    length = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    wrong, begins = list[int](), list[int]()
+
+    def see(info: Any) -> None:
+        begins.append(info.byte_offset)
+        if info.size != length:
+            wrong.append(int(info.size))
+
+    dataset.id.chunk_iter(see)
+    if wrong:
+        raise FileError(f"{where} is damaged: a chunk of {length} bytes claims {wrong[0]}")
+    if len(begins) > 1 and np.diff(np.sort(np.array(begins, dtype=np.uint64))).min() < length:
+        raise FileError(f"{where} is damaged: chunks overlap; copy or download it again")
+    if len(_SOUND) >= REMEMBERED:
+        _SOUND.clear()
+    _SOUND.add(mark)
+
+
+@lru_cache(maxsize=REMEMBERED)
 def _examine(path: Path, size: int, modified: int, number: int) -> None:
     """Look at all links and data sets of a file, once as long as it stays the same."""
     _check_end(path)

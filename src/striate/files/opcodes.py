@@ -7,7 +7,16 @@ from io import BufferedIOBase
 from typing import Any
 
 from striate.errors import FileError
-from striate.files._interpreter import BUILT, MEMO, NUMBER, SMALL, Interpreter, Opaque, RefusedError
+from striate.files._interpreter import (
+    BUILT,
+    MEMO,
+    NUMBER,
+    REFERENCE,
+    SMALL,
+    Interpreter,
+    Opaque,
+    RefusedError,
+)
 from striate.files.rebuild import finished
 
 __all__ = ["ACTS", "Opaque", "interpret"]
@@ -69,9 +78,9 @@ ACTS: dict[bytes, tuple[Callable[[Interpreter], Any], int]] = {
     b"q": (lambda r: r.put(r.number("<B")), MEMO),
     b"r": (lambda r: r.put(r.number("<I")), MEMO),
     b"\x94": (lambda r: r.put(len(r.memo)), MEMO),
-    b"g": (lambda r: r.get(r.whole(r.line())), 8),
-    b"h": (lambda r: r.get(r.number("<B")), 8),
-    b"j": (lambda r: r.get(r.number("<I")), 8),
+    b"g": (lambda r: r.get(r.whole(r.line())), REFERENCE),
+    b"h": (lambda r: r.get(r.take(1)[0]), REFERENCE),
+    b"j": (lambda r: r.get(r.number("<I")), REFERENCE),
     b"c": (lambda r: r.name(r.ascii(), r.ascii()), BUILT),
     b"\x93": (Interpreter.stacked_name, BUILT),
     b"R": (Interpreter.reduce, BUILT),
@@ -98,6 +107,11 @@ def interpret(stream: BufferedIOBase, size: int, path: object, shut: Collection[
     try:
         reader = Interpreter(stream, size, shut)
         return finished(reader.read(ACTS), RefusedError)
+    except (RecursionError, MemoryError) as error:
+        raise FileError(
+            f"{path} is nested too deeply or too large to be read: save plain arrays, such as with"
+            " np.save"
+        ) from error
     except RefusedError as error:
         raise FileError(
             f"{path} {error}: nothing in it was run; copy or download the file again, and if it"

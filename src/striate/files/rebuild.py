@@ -42,7 +42,8 @@ def kind_of(code: Any) -> np.dtype:
     """The dtype of a short code, such as `<f4`, `S12` or `O`; records are bytes without fields."""
     match = KINDS.fullmatch(code) if isinstance(code, str) else None
     if match is None:
-        raise ValueError(f"no kind of numbers or text is called {code!r}")
+        told = repr(code[:40]) if isinstance(code, str) else type(code).__name__
+        raise ValueError(f"no kind of numbers or text is called {told}")
     order, kind, size = match[1], match[2], int(match[3] or 0)
     if kind in "?O":
         return np.dtype("?" if kind == "?" else "O")
@@ -95,13 +96,14 @@ def array_of(data: Any, dtype: Any, shape: Any, fortran: Any, charge: Charge) ->
 
 def count_of(shape: Any) -> int:
     """Number of items of a shape."""
-    if not isinstance(shape, tuple) or len(shape) > 32:
-        raise ValueError(f"no shape: {str(shape)[:80]}")
+    # What is no shape may be nested so that it cannot be shown.
+    if type(shape) is not tuple or len(shape) > 32:
+        raise ValueError(f"{type(shape).__name__} where a shape of up to 32 axes belongs")
     if not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
-        raise ValueError(f"no shape: {str(shape)[:80]}")
+        raise ValueError("a shape of anything but counts")
     count = math.prod(shape)
     if count >= 1 << 62 or (not count and any(n > 1 << 31 for n in shape)):
-        raise ValueError(f"no shape: {str(shape)[:80]}")
+        raise ValueError(f"no shape: {shape}")
     return count
 
 
@@ -127,7 +129,7 @@ def _objects_of(data: Any, shape: Any, count: int, order: Any, charge: Charge) -
 
 
 def _reconstruct(arguments: tuple[Any, ...], charge: Charge, small: Charge) -> Unbuilt:
-    if len(arguments) != 3 or arguments[0] not in ARRAYS:
+    if len(arguments) != 3 or not isinstance(arguments[0], Global) or arguments[0] not in ARRAYS:
         raise ValueError("arrays of a class of their own")
 
     def build(state: Any, charge: Charge) -> np.ndarray:
@@ -151,8 +153,9 @@ def _dtype(arguments: tuple[Any, ...], charge: Charge, small: Charge) -> Unbuilt
         if not isinstance(state, tuple) or len(state) < 5 or any(s is not None for s in state[2:5]):
             raise ValueError("records, where plain numbers or text belong")
         order = state[1]
-        if order not in ("<", ">", "|", "="):
-            raise ValueError(f"an unknown order of bytes, {str(order)[:20]!r}")
+        if not isinstance(order, str) or order not in ("<", ">", "|", "="):
+            told = repr(order[:20]) if isinstance(order, str) else type(order).__name__
+            raise ValueError(f"an unknown order of bytes, {told}")
         return base if order in "|=" else base.newbyteorder(order)
 
     return Unbuilt(build)
@@ -273,13 +276,15 @@ BUILDERS: Mapping[Global, Builder] = {
 
 
 def plain_key(value: Any) -> bool:
-    """Whether a value is text, a number, or a few of these: what is found in no time."""
-    if type(value) is tuple:
-        return len(value) <= 16 and all(type(v) is not tuple and plain_key(v) for v in value)
+    """Whether a value is text or a number: what is found in no time.
+
+    Of these no more than a few share a hash. Tuples are left out: hash(-1) is hash(-2), so any
+    number of tuples do.
+    """
     if type(value) is int:
         return value.bit_length() <= 64
     if isinstance(value, np.generic):
-        return value.dtype.kind in "biufSU"
+        return value.dtype.kind in "biufSU" and (value.dtype.kind != "f" or value.itemsize <= 8)
     return value is None or type(value) in (str, bytes, float, bool)
 
 
@@ -292,11 +297,7 @@ def finished(value: Any, refused: type[Exception]) -> Any:
     while todo:
         item, back = todo.pop()
         me = id(item)
-        if isinstance(item, (Unbuilt, Global)):
-            raise refused("has a name where a value belongs")
-        if isinstance(item, (np.ndarray, np.void)) and item.dtype.kind == "V":
-            raise refused("holds records, where plain numbers or text belong")
-        inside = _inside(item)
+        inside = _inside(item, refused)
         if inside is None or (me in sizes and not back):
             continue
         if back:
@@ -314,11 +315,19 @@ def finished(value: Any, refused: type[Exception]) -> Any:
         else:
             open_.add(me)
             todo.append((item, True))
-            todo.extend((i, False) for i in inside)
+            # However often a container is met, once is enough.
+            todo.extend(
+                ({id(i): (i, False) for i in inside if _inside(i, refused) is not None}).values()
+            )
     return value
 
 
-def _inside(item: Any) -> Any:
+def _inside(item: Any, refused: type[Exception]) -> Any:
+    """What a container holds, None of anything else; what has no place in data is refused."""
+    if isinstance(item, (Unbuilt, Global)):
+        raise refused("has a name where a value belongs")
+    if isinstance(item, (np.ndarray, np.void)) and item.dtype.kind == "V":
+        raise refused("holds records, where plain numbers or text belong")
     if isinstance(item, dict):
         return item.values()
     if isinstance(item, (list, tuple)):

@@ -52,6 +52,8 @@ def _parts(value: Any) -> Iterator[bytes | memoryview]:
     elif isinstance(value, dict):
         yield b"}("
         for key, item in value.items():
+            if not plain_key(key):
+                raise DataError(f"a {type(key).__name__} is no plain key: give text or numbers")
             yield from _parts(key)
             yield from _parts(item)
         yield b"u"

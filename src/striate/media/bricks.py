@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
-from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from striate.errors import FileError, some
+from striate.files import checked_hdf5, h5_array
 
 T = TypeVar("T")
 
@@ -70,8 +70,13 @@ def holds(archive: str, name: str) -> bool:
     parts = _MEMBER.fullmatch(name)
     if not parts:
         return False
-    array = _careful(archive, lambda: _array(archive, parts[1]))
-    return array is not None and int(parts[2]) < array.shape[0]
+
+    def count() -> int:
+        file = _opened(archive)
+        array = _array(file, archive, parts[1])
+        return 0 if array is None else array.shape[0]
+
+    return int(parts[2]) < _careful(archive, count)
 
 
 def read_picture(archive: str, name: str) -> bytes:
@@ -84,27 +89,42 @@ def read_picture(archive: str, name: str) -> bytes:
 
     """
     parts = _MEMBER.fullmatch(name)
-    array = _careful(archive, lambda: _array(archive, parts[1])) if parts else None
-    if parts is None or array is None or int(parts[2]) >= array.shape[0]:
+    content = None
+    if parts:
+        content = _careful(archive, lambda: _content(archive, parts[1], int(parts[2])))
+    if content is None:
         there = pictures(archive)
         raise FileError(
             f"{archive}: has no picture {name!r}; it holds"
             f" {some([*there[:1], *there[-1:]]) or 'no array (picture, row, column, 3) of 8 bits'}"
         )
+    return content
+
+
+def _content(archive: str, path: str, row: int) -> bytes | None:
+    # The file is held until its values are read: HDF5 closes arrays with it.
+    file = _opened(archive)
+    array = _array(file, archive, path)
+    if array is None or row >= array.shape[0]:
+        return None
     height, width = array.shape[1:3]
-    unpacked = int(np.prod(array.chunks or (1, height, width, 3), dtype=object))
+    unpacked = math.prod(array.chunks or (1, height, width, 3))
     if max(unpacked, height * width * 3) > LARGEST_PICTURE:
         raise FileError(
             f"{archive}: pictures of {height} × {width}, of which {unpacked} bytes are unpacked at"
             f" once, exceed the limit of {LARGEST_PICTURE} bytes; store them in smaller chunks"
         )
-    values = _careful(archive, lambda: _row(array, int(parts[2]), archive))
+    try:
+        values: UInt8[np.ndarray, "1 row column 3"]
+        values = h5_array(array, Path(archive), (slice(row, row + 1),))
+    except FileError as error:
+        raise FileError(f"picture {row} cannot be read: {error}") from error
     return b"P6\n%d %d\n255\n" % (width, height) + values.tobytes()
 
 
-def _array(archive: str, path: str) -> h5py.Dataset | None:
+def _array(file: h5py.File, archive: str, path: str) -> h5py.Dataset | None:
     """The array at a path that stays inside of the file, if it may be pictures."""
-    place: h5py.Group = _opened(archive)
+    place: h5py.Group = file
     for name in path.split("/"):
         if not isinstance(place, h5py.Group) or not name or name in (".", ".."):
             return None
@@ -119,30 +139,7 @@ def _array(archive: str, path: str) -> h5py.Dataset | None:
         place = place[name]
     if not isinstance(place, h5py.Dataset) or not _fits(place):
         return None
-    if place.is_virtual or place.external:
-        raise FileError(
-            f"{archive}: the values of {path!r} lie in other files, which are not followed; copy"
-            " them into the file"
-        )
     return place
-
-
-def _row(array: h5py.Dataset, row: int, archive: str) -> UInt8[np.ndarray, "row column 3"]:
-    """One picture, of which everything is there: HDF5 itself makes zeros of what is not."""
-    if array.chunks is None:
-        there = array.id.get_storage_size() >= array.size
-        there = there and array.id.get_offset() + array.size <= Path(archive).stat().st_size
-    else:
-        corners = [range(0, n, c) for n, c in zip(array.shape[1:], array.chunks[1:], strict=True)]
-        found = (array.id.get_chunk_info_by_coord((row, *c)) for c in product(*corners))
-        least = 1 if array.id.get_create_plist().get_nfilters() else int(np.prod(array.chunks))
-        there = all(c.byte_offset is not None and c.size >= least for c in found)
-    if not there:
-        raise FileError(
-            f"{archive}: picture {row} of {array.name!r} is not there whole; copy or download it"
-            " again"
-        )
-    return np.asarray(array[row])
 
 
 def _fits(array: h5py.Dataset) -> bool:
@@ -162,12 +159,23 @@ def _careful(archive: str, read: Callable[[], T]) -> T:
         ) from error
 
 
+_OPEN: dict[str, tuple[tuple[int, ...], h5py.File]] = {}
+KEPT = 4
+"""Files that stay open."""
+
+
 def _opened(archive: str) -> h5py.File:
-    state = Path(archive).stat()
-    return _cached(archive, os.getpid(), state.st_mtime_ns, state.st_size)
-
-
-@lru_cache(maxsize=4)
-def _cached(archive: str, process: int, modified: int, size: int) -> h5py.File:
     """An open file, which threads share: HDF5 lets them in one after the other."""
-    return h5py.File(archive, "r")
+    state = Path(archive).stat()
+    mark = (os.getpid(), state.st_ino, state.st_mtime_ns, state.st_size)
+    known = _OPEN.get(archive)
+    if known is not None and known[0] == mark:
+        return known[1]
+    # While somebody holds a file as it was, HDF5 gives that to who opens it anew.
+    known = None
+    _OPEN.pop(archive, None)
+    for old in list(_OPEN)[: 1 - KEPT]:
+        _OPEN.pop(old, None)
+    file = checked_hdf5(Path(archive))
+    _OPEN[archive] = mark, file
+    return file

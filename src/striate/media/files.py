@@ -8,13 +8,14 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from io import BufferedIOBase, BytesIO
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import cast
 
 import pandas as pd
 
 from striate.data import Stimuli, natural_key
 from striate.errors import FileError, some
+from striate.files import is_inside
 from striate.machine import here
 from striate.media import bricks
 
@@ -122,7 +123,7 @@ def _listed(root: Path, what: str, suffixes: tuple[str, ...]) -> list[str]:
         found = [f"{root}{MEMBER}{n}" for n in bricks.pictures(str(root)) if fits(n)]
     elif root.is_file():
         names = _archive(str(root)).namelist()
-        unsafe = [n for n in names if not _safe(n)]
+        unsafe = [n for n in names if not is_inside(n)]
         if unsafe:
             raise FileError(
                 f"{root}: members point outside of the archive ({some(unsafe)}): pack the {what}"
@@ -156,13 +157,6 @@ def _prune(folders: list[str]) -> bool:
     return False
 
 
-def _safe(member: str) -> bool:
-    """Whether a member's path stays inside of the archive on every system."""
-    posix, windows = PurePosixPath(member), PureWindowsPath(member)
-    rooted = posix.is_absolute() or windows.drive or windows.root
-    return not rooted and ".." not in windows.parts
-
-
 def _split(file: str) -> tuple[str, str]:
     archive, mark, member = file.partition(MEMBER)
     return (archive, member) if mark and not Path(file).exists() else (file, "")
@@ -186,7 +180,7 @@ def _open(file: str) -> BufferedIOBase:
             raise FileError(
                 f"{file}: cannot be read ({error.strerror}); check the path and its permissions"
             ) from error
-    if not _safe(member):
+    if not is_inside(member):
         raise FileError(
             f"{file}: the member points outside of the archive; pack it with relative paths"
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from striate.report.markup import folded, paragraph, table
-from striate.report.words import number, own_scores, unit_of, with_unit
+from striate.report.words import number, own_scores, shared, unit_of, with_unit
 
 HEADS = {"raw": "R²", "signed": "signed R²", "roi": "region"}
 LONG = 40
@@ -18,14 +18,16 @@ def own_tiles(scores: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for name, entry in own_scores(scores).items():
         title = f"{entry['name']}, {name}" if "name" in entry else name
         note = "of the noise ceiling" if unit_of(entry) else "official score"
-        found.append((title, with_unit(entry), note))
+        found.append((title, with_unit(entry), shared(entry) or note))
     return found
 
 
 def own_title(scores: Mapping[str, Any]) -> str:
     """What to write above `official`."""
-    names = [str(e.get("name", n)) for n, e in own_scores(scores).items()]
-    return f"Official score: {', '.join(dict.fromkeys(names))}"
+    entries = own_scores(scores)
+    names = [str(e.get("name", n)) for n, e in entries.items()]
+    kind = "Partial" if "partial" in entries else "Official"
+    return f"{kind} score: {', '.join(dict.fromkeys(names))}"
 
 
 def official(scores: Mapping[str, Any]) -> str:
@@ -39,10 +41,12 @@ def official(scores: Mapping[str, Any]) -> str:
     parts = [_by(kind, entries) for kind in kinds]
     told = []
     for name, entry in entries.items():
-        plain = {k: v for k, v in entry.items() if k != "value" and _is_number(v)}
-        if plain:
-            counted = ", ".join(f"{k.replace('_', ' ')} {number(v)}" for k, v in plain.items())
-            told.append(f"{name}: {counted}")
+        share = shared(entry)
+        hidden = {"value", "of"} | ({"not_predicted"} if share else set())
+        plain = {k: v for k, v in entry.items() if k not in hidden and _is_number(v)}
+        counted = [f"{k.replace('_', ' ')} {number(v)}" for k, v in plain.items()]
+        if share or counted:
+            told.append(f"{name}: {', '.join([*([share] if share else []), *counted])}")
     return "\n".join([*parts, *([paragraph("; ".join(told), "soft")] if told else [])])
 
 

@@ -63,7 +63,8 @@ class Report:
             if "normalised" in entry:
                 text += f", {100 * entry['normalised']['median']:.1f} % of the ceiling"
             if entry.get("not_predicted"):
-                text += f", {entry['not_predicted']} targets not predicted"
+                of = f" of {entry['of']}" if entry.get("of") else ""
+                text += f", {entry['not_predicted']}{of} targets not predicted"
             regions = entry.get("by_roi", {})
             parts = [
                 f"{roi} {v:.4g}"

@@ -68,6 +68,18 @@ def with_unit(entry: Mapping[str, Any]) -> str:
     return f"{number(entry['value'])} {unit_of(entry)}".strip()
 
 
+def shared(entry: Mapping[str, Any]) -> str:
+    """How many targets a partial score is of: ``partial score, of 300 of 1,000 targets``.
+
+    Empty for a score of all targets.
+
+    >>> shared({"value": 0.3, "not_predicted": 700, "of": 1000}), shared({"value": 0.3})
+    ('partial score, of 300 of 1,000 targets', '')
+    """
+    missing, of = entry.get("not_predicted", 0), entry.get("of", 0)
+    return f"partial score, of {of - missing:,} of {of:,} targets" if missing and of else ""
+
+
 def count(n: int, thing: str) -> str:
     """``1 subject``, ``1,200 stimuli``, ``3 entries``."""
     plural = {"stimulus": "stimuli", "entry": "entries"}.get(thing, f"{thing}s")
@@ -191,7 +203,9 @@ def _official(report: Report) -> str:
     for name, entry in own_scores(report.summary["scores"]).items():
         share = with_unit(entry) + (" of the noise ceiling" if unit_of(entry) else "")
         whose = f" of {entry['name']}" if "name" in entry else ""
-        if name == "official":
+        if name == "partial":
+            told.append(f"Beware: {shared(entry)}{whose}: {share}.")
+        elif name == "official":
             told.append(f"The official score{whose} is {share}.")
         elif name == "corrected":
             told.append(

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from striate.errors import StriateError
-from striate.scores.ceilings import spearman_brown
 from striate.scores.correlation import FEWEST_ROWS, ROUNDING, batches
 
 MOST_REPEATS = 16
@@ -48,9 +47,10 @@ def all_halves(
     Repeats are halved in all ways, the same for every row (10 repeats: 126); the halves' means
     are correlated over rows, each correlation is corrected by Spearman-Brown, 2r / (1 + r), and
     these are averaged, as the 2021 challenge defines reliability. It is a fraction of variance:
-    a correlation with the mean is divided by its root. Below 0 the correction is mirrored, which
-    keeps it above -1 and the average of noise at 0. Rows that lack a repeat of a target are left
-    out for it; NaN below three rows; 0 for a target that never varies.
+    a correlation with the mean is divided by its root. Below 0 the correction is the published
+    one too, so that halves that oppose each other count far below -1 and noise averages below 0;
+    a correlation of -1 itself has none and makes the average -inf. Rows that lack a repeat of a
+    target are left out for it; NaN below three rows; 0 for a target that never varies.
 
     Raises
     ------
@@ -82,6 +82,8 @@ def all_halves(
         spread = [(own * first).sum(axis=2), (other * second).sum(axis=2)]
         varies = (spread[0] > least) & (spread[1] > least)
         r = shared / np.sqrt(np.where(varies, spread[0] * spread[1], np.inf))
-        corrected = np.sign(r) * spearman_brown(np.minimum(np.abs(r), 1.0), 2)
+        r = np.clip(r, -1.0, 1.0)
+        with np.errstate(divide="ignore"):
+            corrected = 2 * r / (1 + r)
         result[part] = np.where(used[:, 0] >= FEWEST_ROWS, corrected.mean(axis=1), np.nan)
     return result

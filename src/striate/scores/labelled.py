@@ -46,14 +46,14 @@ def matched(truth: Blocks, predicted: Blocks, member: str = "prediction") -> Ite
         values = align(block, predicted)
         gaps = np.isnan(values)
         known = ~gaps.all(axis=0)
-        if gaps[:, known].any():
+        if gaps.any() and gaps[:, known].any():
             t = block.target.values[known][gaps[:, known].any(axis=0)][0]
             raise DataError(
                 f"{member} lacks {int(gaps[:, known].sum())} predictions of {subject!r}, among them"
                 f" of target {t!r}: predict all rows of a target or none"
             )
         if known.any():
-            at = np.flatnonzero(known)
+            at: Any = slice(None) if known.all() else np.flatnonzero(known)
             yield Scored(
                 subject,
                 row_table(block),
@@ -81,9 +81,7 @@ def score_table(
             raise StriateError(unknown("score", name, SCORES))
     tables = []
     for part in matched(truth, predicted, member):
-        rois = np.array(
-            [";".join(part.regions.columns[r]) for r in part.regions.to_numpy(bool)], dtype=object
-        )
+        rois = _joined(part.regions)
         base: dict[str, Any] = {
             "member": member,
             "subject": part.subject,
@@ -127,8 +125,7 @@ def score_table(
 def summarise(table: pd.DataFrame, value: str = "value") -> dict[str, Any]:
     """Median and mean over targets, by region and by subject too, of one member and score."""
 
-    def middle(part: pd.DataFrame) -> dict[str, Any]:
-        numbers = part[value].to_numpy(float)
+    def middle(numbers: np.ndarray) -> dict[str, Any]:
         median = average(numbers, "median")
         return {
             "median": median.value,
@@ -137,13 +134,14 @@ def summarise(table: pd.DataFrame, value: str = "value") -> dict[str, Any]:
             "left_out": median.left_out,
         }
 
-    found = middle(table)
-    regions = list(dict.fromkeys(r for joined in table["roi"].unique() for r in joined.split(";")))
-    inside = {
-        r: table["roi"].str.split(";", regex=False).map(lambda x, r=r: r in x) for r in regions
-    }
-    found["by_roi"] = {r: middle(table[mask]) for r, mask in inside.items() if r}
-    found["by_subject"] = {s: middle(part) for s, part in table.groupby("subject", sort=False)}
+    every = table[value].to_numpy(float)
+    found = middle(every)
+    place, joined = pd.factorize(table["roi"])
+    parts = [set(rois.split(";")) for rois in joined]
+    regions = dict.fromkeys(r for rois in joined for r in rois.split(";") if r)
+    found["by_roi"] = {r: middle(every[np.array([r in p for p in parts])[place]]) for r in regions}
+    whose, subjects = pd.factorize(table["subject"])
+    found["by_subject"] = {s: middle(every[whose == k]) for k, s in enumerate(subjects)}
     return found
 
 
@@ -195,6 +193,17 @@ def membership_of(truth: Blocks, predicted: Blocks) -> pd.DataFrame:
     """
     table = pd.concat([part.regions for part in matched(truth, predicted)])
     return table.eq(True)
+
+
+def _joined(regions: pd.DataFrame) -> np.ndarray:
+    """Names of the regions of each target, joined by ``;``; many targets share theirs."""
+    inside = regions.to_numpy(bool)
+    if not inside.size:
+        return np.full(len(inside), "", dtype=object)
+    bits = np.packbits(inside, axis=1)
+    _, first, place = np.unique(bits, axis=0, return_index=True, return_inverse=True)
+    names = np.array([";".join(regions.columns[inside[k]]) for k in first], dtype=object)
+    return names[place.ravel()]
 
 
 def _pairs(stimuli: np.ndarray) -> Int[np.ndarray, "row 2"]:

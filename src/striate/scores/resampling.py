@@ -112,7 +112,8 @@ def over_targets(
     def reduce(block: np.ndarray) -> np.ndarray:
         if membership is None:
             return _over(block, how)
-        return np.stack([_over(block[:, inside], how) for inside in membership.T], axis=1)
+        places = [np.flatnonzero(inside) for inside in membership.T]
+        return np.stack([_over(np.take(block, at, axis=1), how) for at in places], axis=1)
 
     return reduce
 
@@ -187,17 +188,25 @@ def _weighted(
         found = weight @ np.where(kept, t - p, 0.0) ** 2 / np.maximum(rows, 1)
     elif score == "r2":
         z, spread = _scaled(t, kept)
-        total = _spread(weight, z, rows)
+        total = _spread(weight @ (z * z), weight @ z, rows)
         error = weight @ (np.where(kept, t - p, 0.0) / spread) ** 2
         found = 1.0 - error / np.where(total > 0, total, np.nan)
     else:
         if score == "spearman":
             t, p = ranks(t, kept), ranks(p, kept)
         x, y = unit(t, kept)[0], unit(p, kept)[0]
-        both = _spread(weight, x, rows) * _spread(weight, y, rows)
-        shared = weight @ (x * y) - (weight @ x) * (weight @ y) / np.maximum(rows, 1)
-        found = np.clip(shared / np.sqrt(np.where(both > 0, both, np.inf)), -1.0, 1.0)
-    return np.where(rows >= FEWEST_ROWS, found, np.nan)
+        sum_x, sum_y = weight @ x, weight @ y
+        both = _spread(weight @ (x * x), sum_x, rows)
+        both *= _spread(weight @ (y * y), sum_y, rows)
+        both[both <= 0] = np.inf
+        sum_x *= sum_y
+        sum_x /= np.maximum(rows, 1)
+        found = weight @ (x * y)
+        found -= sum_x
+        found /= np.sqrt(both, out=both)
+        np.clip(found, -1.0, 1.0, out=found)
+    few = rows < FEWEST_ROWS
+    return np.where(few, np.nan, found) if few.any() else found
 
 
 def _scaled(values: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -207,15 +216,19 @@ def _scaled(values: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return z, np.where(is_flat, 1.0, length)
 
 
-def _spread(weight: np.ndarray, z: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Weighted sum of squares about the weighted mean; exactly 0 where that is only rounding."""
-    squares = weight @ (z * z)
-    about = squares - (weight @ z) ** 2 / np.maximum(rows, 1)
-    return np.where(about > ROUNDING * squares, about, 0.0)
+def _spread(squares: np.ndarray, sums: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Sum of squares about the mean, of weighted sums; exactly 0 where that is only rounding."""
+    about = sums * sums
+    about /= np.maximum(rows, 1)
+    np.subtract(squares, about, out=about)
+    about[about <= ROUNDING * squares] = 0.0
+    return about
 
 
 def _over(block: np.ndarray, how: str) -> np.ndarray:
     valid = ~np.isnan(block)
+    if how == "median" and block.size and valid.all():
+        return _middle(block)
     columns = valid.any(axis=0)
     draws = valid.any(axis=1)
     result = np.full(len(block), np.nan)
@@ -223,6 +236,16 @@ def _over(block: np.ndarray, how: str) -> np.ndarray:
         average = np.nanmean if how == "mean" else np.nanmedian
         result[draws] = average(block[np.ix_(draws, columns)], axis=1)
     return result
+
+
+def _middle(block: np.ndarray) -> np.ndarray:
+    """Median of every row, none of whose values is NaN."""
+    at = block.shape[1] // 2
+    ordered = np.partition(block, at, axis=1)
+    high = ordered[:, at]
+    if block.shape[1] % 2:
+        return high
+    return (ordered[:, :at].max(axis=1) + high) / 2
 
 
 def _quantile(ordered: np.ndarray, count: np.ndarray, q: float) -> np.ndarray:

@@ -31,7 +31,8 @@ def read_array(path: Path, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
 
     """
     try:
-        mapped = np.lib.format.open_memmap(path, mode="r")
+        # numpy asks the disk about every folder above a Path, but not about text.
+        mapped = np.lib.format.open_memmap(str(path), mode="r")
         return mapped if mmap else np.array(mapped)
     except Exception as error:
         raise FileError(

@@ -117,7 +117,7 @@ def read_responses(folder: Path, mmap: bool = False) -> Responses:
                 column = stacks[file][place]
             label: np.ndarray
             if "text" in node:
-                texts = np.array([_text(t) for t in node["text"]], dtype=object)
+                texts = _texts(node["text"])
                 label = texts if column is None else texts[column]
                 label = label if axes else label.reshape(())
             elif column is None:
@@ -158,7 +158,9 @@ def _plain(name: str, values: np.ndarray) -> np.ndarray:
     )
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
+def _texts(values: Any) -> np.ndarray:
+    listed = list(values)
+    for value in listed:
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r} is no text")
+    return np.array(listed, dtype=object)

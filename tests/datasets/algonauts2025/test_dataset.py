@@ -7,15 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.data import ArraySpace, Features, Order, has_truth, row_table, target_table
+from striate.data import (
+    ArraySpace,
+    Features,
+    Order,
+    design,
+    has_truth,
+    row_table,
+    target_table,
+)
 from striate.datasets.algonauts2025 import Algonauts2025
 from striate.datasets.algonauts2025 import twin as made
 from striate.datasets.algonauts2025.films import chunk_count, film_file, seconds_of, transcript_file
 from striate.datasets.algonauts2025.runs import Movie, on_disk, parse_key, runs_of
-from striate.datasets.algonauts2025.split import HeldOut
 from striate.encoders.timing import Context
 from striate.errors import DataError, FileError, RecipeError
 from striate.files import read_object_npy, write_object_npy
+from striate.recipe import load_recipe
+from striate.registry import build
 from striate.testing import check_dataset
 
 VISUAL = Context(before=4, delay=3, edge="shift", reduce="flatten")
@@ -138,6 +147,35 @@ def test_windows_that_are_clamped_start_with_the_film(twin):
     for run in ("friends_s01e01a", "friends_s07e01a"):
         assert seen[run, 5] == seen[run, 7] == [0, 1, 2, 3, 4]
         assert seen[run, 13] == [6, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("name", ["published", "by_film"])
+def test_one_member_gives_language_another_window_than_film_and_sound(twin, name):
+    recipe = load_recipe("algonauts2025/kit", [f"dataset.path={twin[0]}"])
+    ours = Algonauts2025(**{k: v for k, v in recipe.dataset.items() if k != "use"})
+    member = next(m for m in recipe.member if m.name == name)
+    stimuli, block = ours.stimuli(), ours.responses()["sub-01"]
+    index = stimuli.table["index"].to_numpy(dtype=np.float32)[:, None]
+    space = ArraySpace(stimuli.ids, index)
+    names = ("film.avgpool", "sound.mfcc", "words.output", "text.pooler")
+    seen = Features(dict.fromkeys(names, space), stimuli.ids, order=Order.of(stimuli))
+    assert seen.select(member.features).names == names
+    view = seen.rows(block.stimulus.values.tolist())
+    # Chunks are counted behind zscore and pca, which would make other numbers of them.
+    for line in member.steps[2:]:
+        view = replace(build("step", line).fit(seen).transform(view), order=seen.order)
+    shown = {n: view[n].astype(int).tolist() for n in names}
+    rows = zip(block.run.values, block["sample"].values.tolist(), strict=True)
+    at = {row: k for k, row in enumerate(rows)}
+    for run in ("friends_s01e01a", "bourne01"):
+        for i, window, word in ((5, [5, 6, 7, 8, 9], 5), (12, [5, 6, 7, 8, 9], 9)):
+            assert shown["film.avgpool"][at[run, i]] == shown["sound.mfcc"][at[run, i]] == window
+            assert shown["words.output"][at[run, i]] == shown["text.pooler"][at[run, i]] == [word]
+        assert shown["film.avgpool"][at[run, 13]] == [6, 7, 8, 9, 10]
+        assert shown["words.output"][at[run, 13]] == [10]
+    assert shown["film.avgpool"][at["friends_s07e01a", 0]] == [0, 1, 2, 3, 4]
+    assert shown["words.output"][at["friends_s07e01a", 4]] == [1]
+    assert design(view, block[:1]).shape == (1, 5 + 5 + 1 + 1)
 
 
 def test_the_kit_on_every_sample_of_a_run(twin):
@@ -321,13 +359,13 @@ def test_whole_seasons_are_held_out(twin):
     assert not {"friends-s6", "friends-s7"} & set(season[list(held.train)])
     assert set(season[list(final.test)]) == {"friends-s7"}
     assert set(final.train) == set(held.train) | set(held.test)
-    folds = HeldOut(("friends-s9",)).calls(stimuli)
+    folds = Algonauts2025(twin[0], validation=("friends-s7",)).split().calls(stimuli)
     movie = stimuli.table["movie"]
     assert [c.name for c in folds] == [*(f"fold{k}" for k in range(5)), "final"]
     for call in folds:
         assert not set(movie[list(call.train)]) & set(movie[list(call.test)])
-    with pytest.raises(DataError, match=r"split.label names column 'act'"):
-        HeldOut(("1",), "act").calls(stimuli)
+    named = build("split", {"use": "heldout", "label": "season", "values": ["friends-s6"]})
+    assert named.calls(stimuli) == ours.split().calls(stimuli)
     small = Algonauts2025(twin[0], validation=("movie10-life", "friends-s1"))
     held = small.split().calls(stimuli)[0]
     assert set(season[list(held.test)]) == {"movie10-life", "friends-s1"}

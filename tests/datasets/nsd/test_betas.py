@@ -125,6 +125,36 @@ def test_files_that_hold_something_else(tmp_path, make, told):
         header_of(tmp_path / "betas_session01.hdf5")
 
 
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_only_chunks_that_hold_a_target_are_needed(tmp_path_factory, data):
+    file = tmp_path_factory.mktemp("betas") / "betas_session01.hdf5"
+    shape = (TRIALS, *GRID[::-1])
+    chunks = tuple(data.draw(st.integers(1, n)) for n in shape)
+    places = np.array(data.draw(st.lists(st.integers(0, 59), min_size=1, max_size=12)))
+    with h5py.File(file, "w") as opened:
+        betas = opened.create_dataset("betas", shape, np.int16, chunks=chunks)
+        for i, j, k in zip(*np.unravel_index(places, GRID), strict=True):
+            betas[:, k, j, i] = counts()[:, i, j, k]
+    ours = Sessions({1: file}, places, TRIALS, GRID, zscore=False)
+    np.testing.assert_array_equal(ours.gathered(1), counts().reshape(TRIALS, 60)[:, places])
+
+
+def test_what_was_never_written_is_no_zero(tmp_path):
+    file = tmp_path / "betas_session01.hdf5"
+    for options in ({}, {"chunks": (TRIALS, 1, 1, 1)}, {"chunks": (1, 1, 1, 1), "fillvalue": 3}):
+        with h5py.File(file, "w") as opened:
+            betas = opened.create_dataset("betas", (TRIALS, *GRID[::-1]), np.int16, **options)
+            if options:
+                betas[:, 0, 0, 0] = 7
+        if options:
+            ours = Sessions({1: file}, np.array([0]), TRIALS, GRID, zscore=False)
+            assert (ours.gathered(1) == 7).all()
+        ours = Sessions({1: file}, np.array([0, 1]), TRIALS, GRID, zscore=False)
+        with pytest.raises(FileError, match=r"/betas of .*session01\.hdf5: .* never written"):
+            ours.gathered(1)
+
+
 def mutated(tmp_path, kind, rounds):
     """Cut and changed files: an error of ours, or values that are right but where they changed."""
     file = save(tmp_path / kind.format(1), counts())

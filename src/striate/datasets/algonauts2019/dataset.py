@@ -15,6 +15,7 @@ from striate.data import Responses, Stimuli, align, has_truth, label_responses, 
 from striate.datasets.algonauts2019 import rdm_files, submission
 from striate.datasets.algonauts2019.rdm_files import COUNT, PLACES, SETS
 from striate.datasets.facts import Facts, Finding, root_of
+from striate.datasets.scored import Share
 from striate.errors import DataError, FileError, StriateError, unknown
 from striate.interfaces import Dataset
 from striate.scores import (
@@ -120,16 +121,19 @@ class Algonauts2019(Dataset):
         RDMs that never vary, which score 0. ``corrected``: the same from the mean of rho·|rho|
         (``signed``), so that a model opposite to the brain, whose sign R² hides, falls below 0.
         One RDM is scored per region: where predictions differ between subjects or samples, their
-        mean. Empty without truth.
+        mean. Where a region is not predicted at all, ``partial`` stands in the place of
+        ``official``, the same over the other regions, with ``not_predicted`` and ``of``, counts of
+        regions or windows. Empty without truth.
 
         Raises
         ------
         DataError
-            When pairs of the test set are not predicted; they are counted.
+            When some pairs of the test set are not predicted; they are counted.
 
         """
         found: dict[str, Any] = {}
         flat = 0
+        share = Share()
         people = {s: self._of_test(b) for s, b in truth.items()}
         people = {s: b for s, b in people.items() if b.size and has_truth(b).any()}
         rows = pd.Index(dict.fromkeys(r for b in people.values() for r in b.row.values.tolist()))
@@ -141,6 +145,10 @@ class Algonauts2019(Dataset):
                 b.isel(target=np.flatnonzero(b.target.values == region)) for b in people.values()
             ]
             model = _mean(np.concatenate([_at(rows, b, align(b, predicted)) for b in mine], axis=1))
+            silent = bool(np.isnan(model).all())
+            share.count(int(silent), 1)
+            if silent:
+                continue
             _complete(model, f"pairs of set {self.test} in {region}")
             flat += int(np.ptp(model) == 0)
             measured = [_at(rows, b, b.values).T for b in mine]
@@ -158,10 +166,10 @@ class Algonauts2019(Dataset):
             return {"value": value, "by_roi": by_roi, "unit": "percent", "name": "algonauts2019"}
 
         p = {r: s.p for r, s in found.items()}
-        return {
-            "official": {**entry(raw), "raw": raw, "ceiling": ceiling, "p": p, "flat": flat},
-            "corrected": {**entry(signed), "signed": signed},
-        }
+        return share.told(
+            {**entry(raw), "raw": raw, "ceiling": ceiling, "p": p, "flat": flat},
+            {**entry(signed), "signed": signed},
+        )
 
     def ceilings(self) -> pd.DataFrame:
         """Noise ceilings of the sets in use, by ``set`` and ``roi``.
@@ -225,7 +233,8 @@ class Algonauts2019(Dataset):
         Raises
         ------
         DataError
-            When a matrix is missing, has another size, is not symmetric, or holds NaN.
+            When a matrix is missing, has another size, is not symmetric, never varies, or holds
+            NaN.
 
         """
         return submission.read(Path(path), self.modality, COUNT[self.test])

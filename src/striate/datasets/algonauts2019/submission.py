@@ -46,7 +46,7 @@ def read(path: Path, modality: str, images: int) -> dict[str, np.ndarray]:
     FileError
         When the file is missing, unreadable or hostile.
     DataError
-        When a matrix is missing, of another size, not symmetric, or holds NaN.
+        When a matrix is missing, of another size, not symmetric, holds NaN, or never varies.
 
     """
     if not path.is_file():
@@ -79,6 +79,12 @@ def read(path: Path, modality: str, images: int) -> dict[str, np.ndarray]:
                 f" shape {(images, images)}"
             )
         rdms[region] = symmetric(matrix.astype(np.float64), f"{key} of {path}")
+        pairs = rdms[region][np.triu_indices(images, 1)]
+        if (pairs == pairs[:1]).all():
+            raise DataError(
+                f"{key} of {path} never varies over pairs of images: its correlation with anything"
+                " is 0"
+            )
     return rdms
 
 

@@ -27,6 +27,7 @@ from striate.datasets.algonauts2021.files import Pickled, opened
 from striate.datasets.algonauts2021.tree import FACTS, HIDDEN, ROIS, SUBJECTS, Tree, clip, hidden
 from striate.datasets.algonauts2021.voxels import Voxels, coordinates, given_ceilings
 from striate.datasets.facts import Facts, Finding
+from striate.datasets.scored import Share
 from striate.errors import DataError, FileError, RecipeError, some, unknown
 from striate.interfaces import Dataset
 from striate.scores import algonauts2021, algonauts2021_mini, average, inflated, pearson
@@ -126,30 +127,30 @@ class Algonauts2021(Dataset):
     ) -> Mapping[str, Any]:
         """Mean of r / √ceiling: over voxels, subjects, then regions; or over all voxels (full).
 
-        ``official`` has the quirks asked for, ``corrected`` never has; signs are kept, and voxels
-        with a ceiling of 0 are left out of both, as they are counted by ``left_out``. Empty where
-        nothing can be scored.
+        ``official`` has the quirks asked for, ``corrected`` never has; signs are kept. Voxels with
+        a ceiling of 0 are left out and counted by ``left_out``, but for an ``unnormalised``
+        ``official``, which knows no ceilings and leaves none out. Where voxels or subjects are not
+        predicted at all, ``partial`` stands in the place of ``official``, the same of the others,
+        with ``not_predicted`` and ``of``. Empty where nothing can be scored.
 
         Raises
         ------
         DataError
-            When values are not predicted; they are counted.
+            When a voxel is predicted on some clips only; the responses are counted.
 
         """
         official: dict[str, dict[str, np.ndarray]] = {}
         corrected: dict[str, dict[str, np.ndarray]] = {}
-        missing = total = left = 0
+        share = Share()
         for subject, block in truth.items():
             if not block.size:
                 continue
             block = block.mean("repeat") if "repeat" in block.dims else block
-            values = align(block, predicted)
-            missing, total = missing + int(np.isnan(values).sum()), total + values.size
-            if missing:
+            block, values = share.matched(block, predicted)
+            if not values.size:
                 continue
             r = pearson(block.values, values)
             over = algonauts2021(r, self._ceiling(subject, block))
-            left += int(np.isnan(over).sum())
             own = r if "unnormalised" in self.quirks else over
             own = inflated(own, len(block)) if "inflated" in self.quirks else own
             regions = membership(block)
@@ -158,16 +159,9 @@ class Algonauts2021(Dataset):
                 for roi in regions:
                     if regions[roi].any():
                         found.setdefault(roi, {})[subject] = score[regions[roi].to_numpy()]
-        if missing:
-            raise DataError(
-                f"{missing} of {total} responses are not predicted: add a member that predicts them"
-            )
         if not official:
             return {}
-        return {
-            "official": self._summed(official, left),
-            "corrected": self._summed(corrected, left),
-        }
+        return share.told(self._summed(official), self._summed(corrected))
 
     def write_submission(self, predicted: Mapping[str, Responses], folder: Path) -> Path:
         """Write `mini_track.zip` (or `full_track.zip`) and the .pkl in it, and return the .zip.
@@ -220,15 +214,31 @@ class Algonauts2021(Dataset):
         if Path(path).stem == f"{other}_track":
             replace(self, track=other).check_submission(path)
             return
+        whole = replace(self, subjects=(), rois=())
         clips, counts = HIDDEN, {}
         if self.path and self._tree.subjects(self.track):
-            clips = len(self._hidden(self._known()))
-            for subject in self._subjects():
+            clips = len(whole._hidden(whole._known()))
+            for subject in SUBJECTS:
                 for roi in ROIS[self.track]:
                     if self._file(subject, roi).is_file():
                         file = opened(self._file(subject, roi), mask=roi == "WB")
                         counts[roi, subject] = file.count
         algonauts2021_submission.check(Path(path), self.track, clips, counts)
+
+    def submission_warnings(self, path: str | Path = "") -> list[str]:
+        """Arrays of a submission whose numbers of voxels this copy does not tell."""
+        names = {f"{track}_track": track for track in ROIS}
+        track = names.get(Path(path).stem, self.track)
+        lost = [
+            f"{roi} of {subject}"
+            for subject in SUBJECTS
+            for roi in ROIS[track]
+            if not self._tree.file(track, subject, roi).is_file()
+        ]
+        if not lost:
+            return []
+        told = f"{some(lost, 6)}" if len(lost) < 10 * len(ROIS[track]) else f"the {track} track"
+        return [f"this copy lacks the responses of {told}: numbers of voxels there went unchecked"]
 
     def inspect(self) -> Iterator[Finding]:
         """Every file of the layout, and what is wrong with it."""
@@ -312,14 +322,14 @@ class Algonauts2021(Dataset):
         own = target_table(self._responses(subject))["ceiling"]
         return own.reindex(block.target.values).to_numpy(dtype=np.float64)
 
-    def _summed(self, found: dict[str, dict[str, np.ndarray]], left: int) -> dict[str, Any]:
+    def _summed(self, found: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
         regions = {r: list(people.values()) for r, people in found.items() if r}
         mini, by_roi = algonauts2021_mini(regions)
-        everything = average(np.concatenate(list(found[""].values()))).value
-        value = mini if self.track == "mini" and regions else everything
+        everything = average(np.concatenate(list(found[""].values())))
+        value = mini if self.track == "mini" and regions else everything.value
         name = f"algonauts2021 {self.track}"
         told = {"value": value, "by_roi": by_roi, "unit": "r", "name": name}
-        return told | {"left_out": left}
+        return told | {"left_out": everything.left_out}
 
     @property
     def _tree(self) -> Tree:

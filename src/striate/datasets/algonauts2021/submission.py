@@ -15,6 +15,7 @@ from striate.datasets.algonauts2021.tree import ROIS, SUBJECTS
 from striate.errors import DataError, FileError, some
 from striate.files import read_member, read_pickle, write_pickle, zip_members
 from striate.files.opcodes import interpret
+from striate.store.temporary import temporary
 
 LARGEST = 1 << 30
 """Bytes that a submission may unpack to: the full track takes 66 MB in single precision."""
@@ -27,6 +28,8 @@ Counts = Mapping[tuple[str, str], int]
 def write(folder: Path, track: str, values: Predicted) -> Path:
     """Write `mini_track.pkl` and `mini_track.zip` (or `full_track`), and return the .zip.
 
+    Each is there entirely, or as it was before.
+
     Raises
     ------
     FileError
@@ -34,19 +37,24 @@ def write(folder: Path, track: str, values: Predicted) -> Path:
 
     """
     name = f"{track}_track"
+    content = {r: {s: np.ascontiguousarray(v) for s, v in of.items()} for r, of in values.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        plain = {r: {s: np.ascontiguousarray(v) for s, v in of.items()} for r, of in values.items()}
-        write_pickle(folder / f"{name}.pkl", plain)
-        with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.write(folder / f"{name}.pkl", f"{name}.pkl")
+        with temporary(folder) as plain, temporary(folder) as packed:
+            write_pickle(plain, content)
+            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.write(plain, f"{name}.pkl")
+            plain.replace(folder / f"{name}.pkl")
+            packed.replace(folder / f"{name}.zip")
     except OSError as error:
         raise FileError(f"{folder} cannot be written ({error}): name another folder") from error
     return folder / f"{name}.zip"
 
 
-def check(path: Path, track: str, clips: int, counts: Counts) -> None:
+def check(path: Path, track: str, clips: int, counts: Counts, total: int | None = None) -> None:
     """Raise what is wrong first with a submission; `counts` may lack what is not known.
+
+    `total` is the number of voxels of all regions and subjects together, where only that is known.
 
     Raises
     ------
@@ -69,12 +77,20 @@ def check(path: Path, track: str, clips: int, counts: Counts) -> None:
             _array(
                 f"{path}: {roi} of {subject}", people[subject], clips, counts.get((roi, subject))
             )
+    voxels = sum(content[r][s].shape[1] for r in ROIS[track] for s in SUBJECTS)
+    if total not in (None, voxels):
+        raise DataError(
+            f"{path} has {voxels:,} voxels over all regions and subjects, but the {track} track"
+            f" has {total:,}: name a copy of the data to be told which region is wrong, as with"
+            f" check-submission {path.name} algonauts2021 path=FOLDER"
+        )
 
 
 def _array(where: str, values: Any, clips: int, voxels: int | None) -> None:
     if not isinstance(values, np.ndarray):
         raise DataError(f"{where} is {type(values).__name__}, but must be an array")
-    if values.ndim == 2 and voxels and values.shape == (voxels, clips) and voxels != clips:
+    turned = values.ndim == 2 and values.shape[1] == clips != values.shape[0]
+    if turned and voxels in (None, values.shape[0]):
         raise DataError(f"{where} has shape {values.shape}: swap its axes, clips come first")
     if values.ndim != 2 or values.shape[0] != clips or voxels not in (None, values.shape[1]):
         wanted = f"({clips}, {voxels if voxels else 'voxels'})"
@@ -84,7 +100,7 @@ def _array(where: str, values: Any, clips: int, voxels: int | None) -> None:
     odd = int((~np.isfinite(values)).sum())
     if odd:
         raise DataError(f"{where} has {odd} values that are not finite: predict every voxel")
-    if not values.std(axis=0).any():
+    if (values == values[:1]).all():
         raise DataError(f"{where} never varies: its correlation with anything is 0")
 
 

@@ -186,7 +186,8 @@ def _chosen(every: OnDisk, places: np.ndarray) -> OnDisk:
     def read(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return every.read(rows, places[targets])
 
-    return OnDisk((every.shape[0], len(places), *every.shape[2:]), every.dtype, read)
+    shape = (every.shape[0], len(places), *every.shape[2:])
+    return OnDisk(shape, every.dtype, read, every.files)
 
 
 def _same_clips(files: Sequence[Pickled]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from striate.datasets.algonauts2023 import files, masks, submission
 from striate.datasets.algonauts2023.masks import CLASSES, FSAVERAGE, to_challenge, to_fsaverage
 from striate.datasets.algonauts2023.score import score
 from striate.datasets.facts import Facts, Finding, root_of
-from striate.errors import DataError, FileError, unknown
+from striate.errors import DataError, FileError, some, unknown
 from striate.files.surfaces import vertex_coordinates
 from striate.interfaces import Dataset
 from striate.splits import Last, Split
@@ -175,8 +175,9 @@ class Algonauts2023(Dataset):
         ``official``: 100·max(r, 0)² / ceiling, at most 100, the mean over all vertices of all
         subjects; a ceiling of 0 counts as 1e-14, so that any positive r there is worth 100.
         ``corrected``: 100·r·|r| / ceiling within ±100, vertices whose ceiling is 0 left out.
-        Vertices without a known ceiling, and targets that were not predicted at all, are left out
-        of both and counted. Empty without truth or ceilings.
+        Vertices without a known ceiling are left out of both and counted. Where targets or subjects
+        were not predicted at all, ``partial`` stands in the place of ``official``, the same over
+        the others, with ``not_predicted`` and ``of``. Empty without truth or ceilings.
 
         Raises
         ------
@@ -189,16 +190,18 @@ class Algonauts2023(Dataset):
     def write_submission(self, predicted: Mapping[str, Responses], folder: Path) -> Path:
         """Write `algonauts_2023_challenge_submission` and its .zip, and return the .zip.
 
-        One float32 array (test image, vertex) per subject and hemisphere in use; images in the
-        order of their running numbers, vertices ascending on fsaverage.
+        One float32 array (test image, vertex) per subject and hemisphere of the copy; images in
+        the order of their running numbers, vertices ascending on fsaverage. What the copy itself
+        lacks of the challenge, `submission_warnings` tells.
 
         Raises
         ------
         DataError
-            When any test image lacks a prediction of any vertex; they are counted and nothing is
-            written.
+            When `subjects` or `hemispheres` leave any of the copy out, or any test image lacks a
+            prediction of any vertex; these are counted, and nothing is written.
 
         """
+        self._refuse_parts()
         return submission.write(Path(folder), self._predictions(predicted))
 
     def check_submission(self, path: str | Path) -> None:
@@ -212,6 +215,33 @@ class Algonauts2023(Dataset):
 
         """
         submission.check(Path(path), self._wanted())
+
+    def submission_warnings(self, path: str | Path = "") -> list[str]:
+        """What the challenge wants of a submission, and this copy does not have."""
+        there = _subjects_in(self._root())
+        told = []
+        if lost := [s for s in files.COUNTS if s not in there]:
+            told.append(f"this copy lacks {some(lost, 8)}: the challenge wants eight subjects")
+        lost = [
+            str(file.relative_to(self._root()))
+            for subject in there
+            for file in (files.fmri_file(self._root() / subject, h) for h in files.HEMISPHERES)
+            if not file.is_file()
+        ]
+        if lost:
+            told.append(f"this copy lacks {some(lost)}: the challenge wants both hemispheres")
+        odd = []
+        for name, shape in self._wanted().items():
+            _, tests, left, right = files.COUNTS.get(name.partition("/")[0], (0, *shape, shape[1]))
+            released = tests, left if "/lh" in name else right
+            if shape != released:
+                odd.append(f"{name} {shape} for {released}")
+        if odd:
+            told.append(
+                f"{len(odd)} arrays have other shapes (test images, vertices) in this copy than the"
+                f" challenge wants: {some(odd, 2)}"
+            )
+        return told
 
     def inspect(self) -> Iterator[Finding]:
         """Go through every file of the copy: what is there, what is missing, what is wrong."""
@@ -326,13 +356,32 @@ class Algonauts2023(Dataset):
         found[: len(known)] = vertex_coordinates(side, known, self.surface, self.fsaverage)
         return found
 
+    def _refuse_parts(self) -> None:
+        """Refuse a submission of fewer subjects or hemispheres than the copy has."""
+        whole = replace(self, subjects=(), hemispheres=())
+        lost = [s for s in whole._subjects() if s not in self._subjects()]
+        if lost:
+            raise DataError(
+                f"a submission has every subject, but dataset.subjects leaves out {some(lost, 8)}:"
+                " run all of them for it"
+            )
+        for subject in whole._subjects():
+            own = self._hemispheres(subject)
+            lost = [h for h in whole._hemispheres(subject) if h not in own]
+            if lost:
+                raise DataError(
+                    f"a submission has both hemispheres, but dataset.hemispheres leaves out"
+                    f" {lost[0]} of {subject}: run both for it"
+                )
+
     def _wanted(self) -> dict[str, tuple[int, int]]:
-        """Files of a submission, and the shapes of their arrays."""
+        """Files of a submission, and the shapes of their arrays, of all that the copy has."""
+        whole = replace(self, subjects=(), hemispheres=())
         shapes = {}
-        for subject in self._subjects():
+        for subject in whole._subjects():
             folder = self._root() / subject
             shown = files.images(folder, "test")
-            for side in self._hemispheres(subject):
+            for side in whole._hemispheres(subject):
                 count = len(masks.vertices(folder, side))
                 shapes[submission.member(subject, side)] = (self._tested(subject, shown), count)
         return shapes

@@ -172,7 +172,8 @@ def hemisphere(folder: Path, side: str, columns: int, shown: Images, hidden: Ima
         found[~first] = tested.read(rows[~first] - count, targets)
         return found
 
-    return OnDisk((count + len(hidden.ids), columns), dtype, read)
+    files = (*known.files, *tested.files)
+    return OnDisk((count + len(hidden.ids), columns), dtype, read, files)
 
 
 def ceiling_files(folder: Path, subject: str) -> dict[str, Path]:

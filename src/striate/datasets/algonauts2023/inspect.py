@@ -23,6 +23,9 @@ PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 def findings(root: Path, subjects: Sequence[str], hemispheres: Sequence[str]) -> Iterator[Finding]:
     """Every file of the subjects; what is wrong with one does not keep the others from view."""
     part: dict[str, tuple[str, str]] = {}
+    official = _is_released(root, subjects)
+    if official and (lost := [s for s in files.COUNTS if not (root / s).is_dir()]):
+        yield Finding("missing", str(root), f"no {some(lost, 8)}: no submission without them")
     for subject in subjects:
         folder = root / subject
         if not folder.is_dir():
@@ -33,14 +36,14 @@ def findings(root: Path, subjects: Sequence[str], hemispheres: Sequence[str]) ->
             place = files.image_folder(folder, name)
             found, wrong = tried(place, lambda f=folder, n=name: files.images(f, n))  # type: ignore[misc]
             shown[name] = found or files.Images((), ())
-            yield from wrong or _images_found(folder, name, shown[name])
+            yield from wrong or _images_found(folder, name, shown[name], official)
             for stimulus, file in zip(shown[name].ids, shown[name].files, strict=True):
                 other, first = part.setdefault(stimulus, (name, file))
                 if other != name:
                     told = f"the same image is in the {other} split as {first}"
                     yield Finding("wrong", file, told)
         for side in hemispheres or files.HEMISPHERES:
-            yield from _hemisphere_found(folder, side, shown)
+            yield from _hemisphere_found(folder, side, shown, official)
 
 
 def ceilings_found(root: Path, subjects: Sequence[str], given: str | Path) -> Iterator[Finding]:
@@ -74,7 +77,26 @@ def _said(unit: str) -> str:
     return "percent" if unit == "percent" else "fractions"
 
 
-def _images_found(folder: Path, part: str, shown: files.Images) -> Iterator[Finding]:
+def _is_released(root: Path, subjects: Sequence[str]) -> bool:
+    """Whether a copy has the size of the release: any number of images or vertices is its."""
+    for subject in subjects:
+        released = files.COUNTS.get(subject)
+        if released is None or not (root / subject).is_dir():
+            continue
+        for name, count in zip(("training", "test"), released[:2], strict=True):
+            shown, _ = tried(root, lambda s=subject, n=name: files.images(root / s, n))  # type: ignore[misc]
+            if shown is not None and len(shown.ids) == count:
+                return True
+        for side, count in zip(files.HEMISPHERES, released[2:], strict=True):
+            place, _ = tried(root, lambda s=subject, h=side: masks.vertices(root / s, h))  # type: ignore[misc]
+            if place is not None and len(place) == count:
+                return True
+    return False
+
+
+def _images_found(
+    folder: Path, part: str, shown: files.Images, official: bool
+) -> Iterator[Finding]:
     place = files.image_folder(folder, part)
     if not shown.ids:
         means = (
@@ -96,6 +118,11 @@ def _images_found(folder: Path, part: str, shown: files.Images) -> Iterator[Find
         yield Finding("wrong", str(place), f"{len(broken)} images cannot be read")
     released = files.COUNTS.get(folder.name, (0, 0))[part == "test"]
     told = f"{len(shown.ids)} images, {some(sizes)} pixels"
+    if official and len(shown.ids) < released:
+        lost = f"the last {released - len(shown.ids)} of {released} images are not there"
+        yield Finding("missing", str(place), lost)
+    elif official and len(shown.ids) > released > 0:
+        yield Finding("wrong", str(place), told + _against(len(shown.ids), released))
     yield Finding("there", str(place), told + _against(len(shown.ids), released))
 
 
@@ -121,7 +148,9 @@ def _size(file: str) -> str:
     return f"{image.width} × {image.height}"
 
 
-def _hemisphere_found(folder: Path, side: str, shown: dict[str, files.Images]) -> Iterator[Finding]:
+def _hemisphere_found(
+    folder: Path, side: str, shown: dict[str, files.Images], official: bool
+) -> Iterator[Finding]:
     path = masks.mask_file(folder, side)
     place, wrong = tried(path, lambda: masks.vertices(folder, side))
     if wrong and not path.is_file():
@@ -139,7 +168,8 @@ def _hemisphere_found(folder: Path, side: str, shown: dict[str, files.Images]) -
         return
     released = files.COUNTS.get(folder.name, (0, 0, 0, 0))[2 + (side == "rh")]
     told = f"{len(place)} vertices{_against(len(place), released)}"
-    yield Finding("there", str(path), told)
+    odd = official and released not in (0, len(place))
+    yield Finding("wrong" if odd else "there", str(path), told)
     named, lacking = [], []
     for name in masks.CLASSES:
         own = masks.class_file(folder, side, name)
@@ -168,7 +198,10 @@ def _responses_found(
     place: Int[np.ndarray, " target"] | None,
     shown: files.Images,
 ) -> Iterator[Finding]:
+    still = 0
+
     def read() -> np.ndarray:
+        nonlocal still
         # Without a mask or images, what can be read is that there is a table.
         own = files.any_responses(path)
         columns = own.shape[1] if place is None else len(place)
@@ -178,13 +211,32 @@ def _responses_found(
             odd = int((~np.isfinite(values[row])).sum())
             if odd:
                 raise DataError(f"{path}: {odd} responses of row {row} are NaN or infinite")
+        still = _still(values)
+        if still and still == values.shape[1]:
+            raise DataError(f"{path}: none of the {still} vertices ever varies: get it again")
         return values
 
     values, wrong = tried(path, read)
     yield from wrong
     if values is not None:
         told = f"{values.shape[0]} images × {values.shape[1]} vertices, {values.dtype}"
+        told += f"; {still} vertices never vary" if still else ""
         yield Finding("there", str(path), told)
+
+
+def _still(values: np.ndarray) -> int:
+    """How many columns never vary; all rows are read only where some seem not to."""
+    rows = np.unique(np.linspace(0, len(values) - 1, LOOKED_AT).astype(int))
+    same = np.ones(values.shape[1], dtype=bool)
+    for row in rows if len(values) > 1 else ():
+        same &= values[row] == values[0]
+    if len(values) < 2 or not same.any():
+        return 0
+    for start in range(0, len(values), LOOKED_AT):
+        same &= (values[start : start + LOOKED_AT] == values[0]).all(axis=0)
+        if not same.any():
+            break
+    return int(same.sum())
 
 
 def _names_found(folder: Path, name: str) -> list[Finding]:

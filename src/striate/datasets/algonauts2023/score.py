@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from striate.data import Responses, align, has_truth, membership
-from striate.errors import DataError, some
+from striate.data import Responses, has_truth, membership
+from striate.datasets.scored import Share
 from striate.scores import average, pearson
 from striate.scores.challenges import algonauts2023
 
@@ -18,12 +18,13 @@ from striate.scores.challenges import algonauts2023
 def score(
     truth: Mapping[str, Responses], predicted: Mapping[str, Responses]
 ) -> dict[str, dict[str, Any]]:
-    """``official`` and ``corrected``, in percent; empty without truth or ceilings.
+    """``official`` (or ``partial``) and ``corrected``, in percent; {} without truth or ceilings.
 
     ``official``: 100·max(r, 0)² / ceiling, at most 100, where a ceiling of 0 counts as 1e-14;
     ``corrected``: 100·r·|r| / ceiling within ±100, without vertices whose ceiling is 0. ``value``
-    is the mean over all vertices; ``vertices`` counts them, ``not_predicted`` targets without any
-    prediction, ``without_ceiling`` those of unknown ceiling: both are left out.
+    is the mean over all vertices; ``vertices`` counts them, ``without_ceiling`` those that are
+    left out because their ceiling is unknown. Where targets were not predicted at all, the score
+    of the others is called ``partial``; see `Share`.
 
     Raises
     ------
@@ -33,19 +34,21 @@ def score(
     """
     told: dict[str, list[np.ndarray]] = {"official": [], "corrected": []}
     tables: list[pd.DataFrame] = []
-    unscored = {"not_predicted": 0, "without_ceiling": 0}
-    zeros = 0
+    share = Share("predictions")
+    unscored = zeros = 0
     for subject, block in truth.items():
         if "ceiling" not in block.coords or not block.size:
             continue
         known = block.isel(row=np.flatnonzero(has_truth(block)))
         if not len(known):
             continue
-        r, silent = _correlations(subject, known, predicted)
+        known, values = share.matched(known, predicted)
+        if not values.size:
+            continue
+        r = pearson(known.values, values)
         ceiling = known.ceiling.values.astype(np.float64)
-        use = ~silent & ~np.isnan(ceiling)
-        unscored["not_predicted"] += int(silent.sum())
-        unscored["without_ceiling"] += int(np.isnan(ceiling).sum())
+        use = ~np.isnan(ceiling)
+        unscored += int((~use).sum())
         zeros += int((ceiling[use] == 0).sum())
         told["official"].append(algonauts2023(r[use], ceiling[use]))
         told["corrected"].append(
@@ -56,32 +59,12 @@ def score(
         return {}
     table = pd.concat(tables)
     whose, inside = table.pop(""), table.eq(True)
-    return {
-        name: _told(np.concatenate(values), inside, whose.to_numpy(str))
-        | {"zero_ceilings": zeros}
-        | unscored
+    counted = {"zero_ceilings": zeros, "without_ceiling": unscored}
+    both = {
+        name: _told(np.concatenate(values), inside, whose.to_numpy(str)) | counted
         for name, values in told.items()
     }
-
-
-def _correlations(
-    subject: str, block: Responses, predicted: Mapping[str, Responses]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Correlation of each target over all rows, and which targets were not predicted at all."""
-    values = align(block, predicted)
-    gaps = np.isnan(values)
-    silent = gaps.all(axis=0)
-    missing = int(gaps[:, ~silent].sum())
-    if missing:
-        named = block.target.values[~silent & gaps.any(axis=0)]
-        raise DataError(
-            f"{missing} of {values[:, ~silent].size} predictions of {subject} are NaN, among them"
-            f" of {some(named.tolist(), 1)}: predict all rows of a target"
-        )
-    r = np.zeros(len(silent))
-    if not silent.all():
-        r[~silent] = pearson(block.values[:, ~silent], values[:, ~silent])
-    return r, silent
+    return share.told(both["official"], both["corrected"])
 
 
 def _told(

@@ -60,8 +60,8 @@ def check(path: Path, wanted: Mapping[str, tuple[int, int]]) -> None:
     FileError
         When the submission is missing, or damaged.
     DataError
-        When a file is missing or unexpected, or its array is of another dtype or shape, or holds
-        values that are no numbers.
+        When a file is missing or unexpected, or its array is of another dtype or shape, holds
+        values that are no numbers, or is the same for all images.
 
     """
     if path.is_dir():
@@ -119,10 +119,14 @@ def _check_array(path: Path, named: str, shape: tuple[int, int]) -> None:
         )
     if values.dtype != np.float32:
         raise DataError(f"{named} holds {values.dtype}: cast predictions to float32")
+    still = True
     for part in _pieces(values):
         odd = int((~np.isfinite(part)).sum())
         if odd:
             raise DataError(f"{named}: {odd} or more predictions are NaN or infinite")
+        still = still and bool((part == values[:1]).all())
+    if still:
+        raise DataError(f"{named} never varies over images: its correlation with anything is 0")
 
 
 def _pieces(values: np.ndarray) -> Iterator[np.ndarray]:

@@ -30,11 +30,10 @@ from striate.datasets.algonauts2025.runs import (
     on_disk,
     runs_of,
 )
-from striate.datasets.algonauts2025.split import HeldOut
 from striate.datasets.facts import Facts, Finding, root_of
 from striate.errors import DataError, FileError, RecipeError, some
 from striate.interfaces import Dataset
-from striate.splits import Split
+from striate.splits import HeldOut, Split
 
 TREE = """
 fmri/
@@ -60,6 +59,9 @@ stimuli/
 """
 PARTS = (*(f"friends-s{k}" for k in range(1, 8)), *(f"movie10-{m}" for m in MOVIE10))
 """Seasons and films that can be learned from."""
+PEOPLE = (1, 2, 3, 5)
+DELAY = 3
+"""Chunks from what is seen to the response, in the challenge's own code."""
 OTHER = "algonauts_2025.competitors"
 
 
@@ -70,8 +72,10 @@ class Algonauts2025(Dataset):
     A stimulus is a chunk of one TR, ``friends_s01e01a#0007``: film, onset and duration, the words
     that are said in it, and its season; chunks of a film are never parted. A row is a sample of a
     run; sample i answers to chunk i, and steps such as ``context`` with a delay look back from
-    there. Samples behind the last whole chunk of a film answer to that one. Films that were shown
-    twice have rows of each time, ``life01_run-1#0007`` and ``life01_run-2#0007``, of one stimulus.
+    there. Samples behind the last whole chunk of a film have stimuli of their own, too, so that
+    steps look back from where they are; what is seen in these is the last chunk. Films that were
+    shown twice have rows of each time, ``life01_run-1#0007`` and ``life01_run-2#0007``, of one
+    stimulus.
     Rows have the labels ``sample``, ``movie``, ``season``, ``session``, ``run``, and ``scored``:
     whether the challenge counts them. A target is a parcel, ``parcel0001`` to ``parcel1000``,
     with coordinates (mm, by the subject's parcellation), hemisphere and network (by the names of
@@ -99,7 +103,9 @@ class Algonauts2025(Dataset):
         ``clamped`` keeps all chunks, so that windows at the start of a film are of its first
         chunks; ``kit`` leaves the chunks of the samples excluded at the start of training films
         out, and the last chunk of every film, as the challenge's own code does: with ``edge =
-        "shift"``, the first samples that are kept then see chunks from the future.
+        "shift"``, the first samples that are kept then see chunks from the future. Samples more
+        than three behind the film answer as the third does: three back from there is the film's
+        last chunk, at which that code stops.
     context
         Words said before a chunk that stand in its text too, for networks that read on.
     validation
@@ -108,7 +114,7 @@ class Algonauts2025(Dataset):
     """
 
     path: str | Path = field(metadata={"machine": True})
-    subjects: tuple[int, ...] = (1, 2, 3, 5)
+    subjects: tuple[int, ...] = PEOPLE
     train: tuple[str, ...] = ("friends", "movie10")
     test: Literal["friends-s7", "ood"] = "friends-s7"
     tr: float = 1.49
@@ -140,12 +146,11 @@ class Algonauts2025(Dataset):
         root = self._root()
         said = {m: said_in(root, m, self.context) for m in self._movies()}
         tables = []
-        for movie, count in self._counts().items():
+        for movie, (shown, last) in self._places().items():
             file = film_file(root, movie)
             part = "test" if self._is_test(movie) else "train"
-            shown = range(self._first(movie, count), count)
             place = str(file) if file.is_file() else ""
-            tables.append(chunk_table(movie, shown, place, said[movie], self.tr, part))
+            tables.append(chunk_table(movie, shown, place, said[movie], self.tr, part, last))
         return Stimuli(pd.concat(tables))
 
     def responses(self) -> Mapping[str, Responses]:
@@ -154,7 +159,7 @@ class Algonauts2025(Dataset):
 
     def split(self) -> Split:
         """The seasons of `validation` held out, or five folds over films where these are not."""
-        return HeldOut(self.validation)
+        return HeldOut("season", self.validation, folds=5)
 
     def official_score(
         self, truth: Mapping[str, Responses], predicted: Mapping[str, Responses]
@@ -168,13 +173,26 @@ class Algonauts2025(Dataset):
         Raises
         ------
         DataError
-            When samples of the test are not predicted; nothing is written.
+            When samples of the test are not predicted for all four subjects; nothing is written.
+        FileError
+            When it is not known how many samples there are.
 
         """
-        return submission.write(predicted, self._asked(), self.test, Path(folder))
+        if sorted(self.subjects) != sorted(PEOPLE):
+            raise DataError(
+                f"a submission needs subjects {some(PEOPLE)}, but dataset.subjects is"
+                f" {list(self.subjects)}: leave it out"
+            )
+        asked = self._asked(self.test)
+        lacking = [s for s in submission.SUBJECTS if s not in asked]
+        if lacking:
+            raise FileError(_unknown(self._root(), lacking[0], self.test))
+        return submission.write(predicted, asked, self.test, Path(folder))
 
     def check_submission(self, path: str | Path) -> None:
         """Whether the challenge would accept a submission (.zip or .npy).
+
+        Its own films tell which test it is for; all four subjects are checked.
 
         Raises
         ------
@@ -182,7 +200,7 @@ class Algonauts2025(Dataset):
             The first thing that is wrong with it.
 
         """
-        submission.check(Path(path), self._asked(), self.test)
+        submission.check(Path(path), self._asked)
 
     def inspect(self) -> Iterator[Finding]:
         """What is there, missing and wrong, file by file."""
@@ -247,37 +265,35 @@ class Algonauts2025(Dataset):
         order = sorted(samples, key=lambda m: natural_key(m.name))
         return {m: samples[m] for m in order}
 
-    def _counts(self) -> dict[Movie, int]:
-        """How many chunks each film has: by its length, else by transcript and samples."""
-        root, counts = self._root(), {}
+    def _places(self) -> dict[Movie, tuple[range, int]]:
+        """Indices of the stimuli of each film, and of its last chunk.
+
+        How many chunks there are tells the film's length, else its transcript and samples.
+        """
+        root, places, kit = self._root(), {}, self.alignment == "kit"
         for movie, samples in self._movies().items():
             seconds = readable(root, movie)
             if seconds is not None:
-                counts[movie] = chunk_count(seconds, self.tr, self.alignment == "kit")
+                count = chunk_count(seconds, self.tr, kit)
             else:
-                lines = len(said_in(root, movie, 0))
-                counts[movie] = max(samples, lines, 1)
-        return counts
+                count = max(samples, len(said_in(root, movie, 0)), 1)
+            left_out = kit and not self._is_test(movie)
+            first = min(self.excluded_start, count - 1) if left_out else 0
+            stop = max(count, min(samples, count + DELAY) if kit else samples)
+            places[movie] = range(first, stop), count - 1
+        return places
 
-    def _first(self, movie: Movie, count: int) -> int:
-        left_out = self.alignment == "kit" and not self._is_test(movie)
-        return min(self.excluded_start, count - 1) if left_out else 0
-
-    def _asked(self) -> dict[str, list[Run]]:
-        """The runs of the test by subject, as the challenge asks for them."""
+    def _asked(self, test: str) -> dict[str, list[Run]]:
+        """The runs of a test by subject, as the challenge asks for them."""
         root = self._root()
-        people = [f"sub-{n:02d}" for n in self.subjects]
-        found = {s: hidden_runs(root, s, self.test) for s in people}
+        found = {s: hidden_runs(root, s, test) for s in submission.SUBJECTS}
         found = {s: runs for s, runs in found.items() if runs}
         if not found:
-            raise FileError(
-                f"{root / 'fmri'} does not tell how many samples {self.test} has: fetch"
-                f" sub-01/target_sample_number/sub-01_{self.test}_fmri_samples.npy and so on"
-            )
+            raise FileError(_unknown(root, submission.SUBJECTS[0], test))
         return found
 
     def _block(self, subject: str) -> Responses:
-        counts, runs = self._counts(), dict(self._people())[subject]
+        places, runs = self._places(), dict(self._people())[subject]
         pieces, tables = [], []
         for run in sorted(runs, key=lambda r: not r.key):
             test = self._is_test(run.movie)
@@ -285,8 +301,7 @@ class Algonauts2025(Dataset):
             stop = run.samples if test else max(first, run.samples - self.excluded_end)
             if run.key:
                 pieces.append((run, first, stop))
-            count = counts[run.movie]
-            tables.append(_rows(run, first, stop, self._first(run.movie, count), count))
+            tables.append(_rows(run, first, stop, places[run.movie][0]))
         rows = pd.concat(tables)
         values = on_disk(pieces)
         hidden = len(rows) - values.shape[0]
@@ -295,10 +310,17 @@ class Algonauts2025(Dataset):
         )
 
 
-def _rows(run: Run, first: int, stop: int, least: int, count: int) -> pd.DataFrame:
-    """Labels of the samples of a run, whose chunks are those from `least` to `count`."""
+def _unknown(root: Path, subject: str, test: str) -> str:
+    return (
+        f"{root / 'fmri'} does not tell how many samples {test} has of {subject}: fetch"
+        f" {subject}/target_sample_number/{subject}_{test}_fmri_samples.npy and so on"
+    )
+
+
+def _rows(run: Run, first: int, stop: int, shown: range) -> pd.DataFrame:
+    """Labels of the samples of a run, of a film whose stimuli have the indices `shown`."""
     samples = np.arange(first, stop)
-    chunks = np.clip(samples, least, count - 1)
+    chunks = np.clip(samples, shown.start, shown.stop - 1)
     movie, name, dropped = run.movie.name, run.name, scoring.DROPPED
     columns = {
         "stimulus": [f"{movie}#{k:04d}" for k in chunks.tolist()],

@@ -98,12 +98,13 @@ def chunk_table(
     said: Sequence[str],
     tr: float,
     part: str,
+    last: int,
 ) -> pd.DataFrame:
-    """One line per chunk of a film, indexed by ``name#0007``."""
+    """One line per chunk of a film, indexed by ``name#0007``; behind the `last`, that one goes on."""
     at, name = list(indices), movie.name
     columns = {
         "file": file,
-        "onset": [k * tr for k in at],
+        "onset": [min(k, last) * tr for k in at],
         "duration": tr,
         "group": name,
         "part": part,

@@ -239,4 +239,5 @@ def on_disk(pieces: Iterable[tuple[Run, int, int]]) -> OnDisk:
         return found
 
     total = int(stops[-1]) if listed else 0
-    return OnDisk((total, PARCELS), np.dtype(np.float32), read)
+    files = tuple(dict.fromkeys(str(run.file) for run, _, _ in listed))
+    return OnDisk((total, PARCELS), np.dtype(np.float32), read, files)

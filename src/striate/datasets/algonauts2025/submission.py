@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,11 @@ from striate.files.zips import open_member
 SUBJECTS = ("sub-01", "sub-02", "sub-03", "sub-05")
 Asked = Mapping[str, Sequence[Run]]
 """The hidden runs by subject."""
+RELEASED = {
+    "friends-s7": [f"s07e{e:02d}{half}" for e in range(1, 24) for half in "ab"],
+    "ood": [f"{film}{k}" for film in OOD for k in (1, 2)],
+}
+"""Films of a test that every copy has; of long episodes there are parts c and d, too."""
 
 
 def file_name(test: str) -> str:
@@ -42,7 +47,7 @@ def write(predicted: Mapping[str, Responses], asked: Asked, test: str, folder: P
         When samples that are asked for are not predicted; they are counted.
 
     """
-    whole = {s: _arrays(predicted, s, runs) for s, runs in asked.items()}
+    whole = {s: _arrays(predicted, s, asked[s]) for s in SUBJECTS if s in asked}
     folder.mkdir(parents=True, exist_ok=True)
     plain = folder / f"{file_name(test)}.npy"
     packed = plain.with_suffix(".zip")
@@ -84,8 +89,12 @@ def _arrays(
     return {run.movie.split: p for run, p in zip(runs, parts, strict=True)}
 
 
-def check(path: Path, asked: Asked, test: str) -> None:
+def check(path: Path, asked: Callable[[str], Asked] | None = None) -> None:
     """Raise the first thing for which the challenge would refuse a submission.
+
+    `asked` tells the hidden runs of a test by a copy of the data. Without one, all four subjects
+    must have the same films, those of the release among them, each of more than ten samples: how
+    many there are of each is not known.
 
     Raises
     ------
@@ -99,7 +108,8 @@ def check(path: Path, asked: Asked, test: str) -> None:
         members = zip_members(path)
         if len(members) != 1 or not next(iter(members)).endswith(".npy"):
             raise DataError(
-                f"{path} must hold {file_name(test)}.npy alone, but holds {some(members, 5) or '-'}"
+                f"{path} must hold {' or '.join(f'{file_name(t)}.npy' for t in RELEASED)} alone,"
+                f" but holds {some(members, 5) or 'nothing'}"
             )
         name, info = next(iter(members.items()))
         if "/" in name or "\\" in name:
@@ -108,39 +118,62 @@ def check(path: Path, asked: Asked, test: str) -> None:
             place = Path(folder, name)
             with open_member(path, info) as stream, place.open("wb") as unpacked:
                 shutil.copyfileobj(stream, unpacked)
-            _check(read_object_npy(place), f"{name} of {path}", asked, test)
+            _check(read_object_npy(place), f"{name} of {path}", asked)
     elif path.suffix == ".npy":
-        _check(read_object_npy(path), str(path), asked, test)
+        _check(read_object_npy(path), str(path), asked)
     else:
-        raise FileError(f"{path} is no .zip and no .npy: submissions are {file_name(test)}.zip")
+        raise FileError(
+            f"{path} is no .zip and no .npy: submissions are"
+            f" {' or '.join(f'{file_name(t)}.zip' for t in RELEASED)}"
+        )
 
 
-def _check(found: Any, where: str, asked: Asked, test: str) -> None:
+def _check(found: Any, where: str, asked: Callable[[str], Asked] | None) -> None:
     _keys(found, SUBJECTS, f"{where}: subjects")
     for subject in SUBJECTS:
-        runs = {run.movie.split: run.samples for run in asked.get(subject, ())}
+        if not isinstance(found[subject], Mapping):
+            _keys(found[subject], (), f"{where}: {subject}")
+    test = _test_of(found[SUBJECTS[0]])
+    known = asked(test) if asked else {}
+    # All four subjects saw the same films of a test.
+    others = [run.movie.split for runs in known.values() for run in runs]
+    for subject in SUBJECTS:
+        runs = {run.movie.split: run.samples for run in known.get(subject, ())}
         films = found[subject]
-        _keys(films, runs or _known(films, test), f"{where}: {subject}")
+        wanted = runs or dict.fromkeys(others) or _released(found[SUBJECTS[0]], test)
+        _keys(films, wanted, f"{where}: {subject}")
         for film, values in films.items():
-            what = f"{where}: {subject} {film}"
-            if not isinstance(values, np.ndarray):
-                raise DataError(f"{what} is {type(values).__name__}, but must be an array")
-            wanted = (runs.get(str(film), len(values) if values.ndim else 0), PARCELS)
-            if values.shape != wanted:
-                raise DataError(f"{what} has shape {values.shape}, but must be {wanted}")
-            if values.dtype != np.float32:
-                raise DataError(f"{what} holds {values.dtype}, but must be float32")
-            odd = int((~np.isfinite(values)).sum())
-            if odd:
-                raise DataError(f"{what}: {odd} of {values.size} values are NaN or infinite")
+            _array(values, runs.get(str(film)), f"{where}: {subject} {film}")
 
 
-def _known(films: Any, test: str) -> list[str]:
-    """The films that a test has, where no copy of the data tells: at least one."""
-    if test == "ood":
-        return [f"{film}{k}" for film in OOD for k in (1, 2)]
-    movies = {str(f): Movie.parse(str(f)) for f in films} if isinstance(films, Mapping) else {}
-    return [f for f, m in movies.items() if m is not None and m.season == test] or ["s07e01a"]
+def _test_of(films: Mapping[Any, Any]) -> str:
+    """The test that most of the films belong to."""
+    movies = [Movie.parse(str(f)) for f in films]
+    other = sum(m.corpus == "ood" for m in movies if m)
+    return "ood" if 2 * other > len(movies) else "friends-s7"
+
+
+def _released(films: Mapping[Any, Any], test: str) -> list[str]:
+    """The films of a test where no copy of the data tells: of these, those that may be there."""
+    more = [str(f) for f in films if (m := Movie.parse(str(f))) and m.season == test]
+    return list(dict.fromkeys([*RELEASED[test], *more]))
+
+
+def _array(values: Any, samples: int | None, what: str) -> None:
+    """Check the predictions of one film; `samples` is None where they are not known."""
+    if not isinstance(values, np.ndarray):
+        raise DataError(f"{what} is {type(values).__name__}, but must be an array")
+    long = values.ndim == 2 and len(values) in ((samples,) if samples else range(11, 1 << 31))
+    if not long or values.shape[1] != PARCELS:
+        wanted = f"({samples or 'more than 10'}, {PARCELS})"
+        raise DataError(f"{what} has shape {values.shape}, but must have {wanted}")
+    if values.dtype != np.float32:
+        raise DataError(f"{what} holds {values.dtype}, but must be float32")
+    odd = int((~np.isfinite(values)).sum())
+    if odd:
+        raise DataError(f"{what}: {odd} of {values.size} values are NaN or infinite")
+    if len(values) > 1 and not np.ptp(values, axis=0).any():
+        raise DataError(f"{what} never varies: its correlation with anything is 0")
 
 
 def _keys(found: Any, wanted: Any, where: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from striate.data import Opened, Responses, Stimuli, align, has_truth, membership
+from striate.data import Opened, Responses, Stimuli, has_truth, membership
 from striate.datasets.bold_moments import shown
 from striate.datasets.bold_moments.files import CHALLENGE, REGIONS, TRAIN, WHOLE, Layout
 from striate.datasets.bold_moments.targets import (
@@ -22,6 +22,7 @@ from striate.datasets.bold_moments.targets import (
     surface_source,
 )
 from striate.datasets.facts import Facts, Finding, root_of
+from striate.datasets.scored import Share
 from striate.errors import DataError, FileError, StriateError, some, unknown
 from striate.interfaces import Dataset
 from striate.scores import average, pearson
@@ -156,36 +157,32 @@ derivatives/
         for the whole brain and surfaces). Targets without reliability, which the challenge never
         had, are left out. ``corrected`` is the sum of correlations over the sum of those roots,
         with 0 for targets without reliability: no unreliable target can outweigh the others.
-        Empty where no test film was measured.
+        Where targets or subjects are not predicted at all, ``partial`` stands in the place of
+        ``official``, with ``not_predicted`` and ``of``. Empty where no test film was measured.
 
         Raises
         ------
         DataError
-            When measured test films are not predicted; the responses without a prediction are
-            counted.
+            When a target is predicted for some of the measured test films only; the responses
+            without a prediction are counted.
 
         """
         scored: dict[str, tuple[np.ndarray, np.ndarray, pd.DataFrame]] = {}
-        missing = asked = 0
+        share = Share("responses to films of the test")
         own = self.responses()
         for subject, whole in truth.items():
             block = whole.isel(row=np.flatnonzero(whole.stimulus.values.astype(str) > LAST_TRAIN))
             if subject not in own or not block.size or not has_truth(block).any():
                 continue
-            measured = _mean(block)
-            guess = align(measured, predicted)
-            known = ~np.isnan(measured.values)
-            missing, asked = missing + int((np.isnan(guess) & known).sum()), asked + known.sum()
-            reliability = self._reliability(own[subject], block)
-            if reliability is not None and not missing:
-                r = pearson(measured.values, np.where(known, guess, 0))
-                scored[subject] = r, reliability, membership(block).reset_index(drop=True)
-        if missing:
-            raise DataError(
-                f"{missing} of {asked} responses to films of the test are not predicted: add a"
-                " member that predicts them"
-            )
-        return self._averaged(scored) if scored else {}
+            measured, guess = share.matched(_mean(block), predicted)
+            if not guess.size:
+                continue
+            reliability = self._reliability(own[subject], measured)
+            if reliability is not None:
+                r = pearson(measured.values, guess)
+                scored[subject] = r, reliability, membership(measured).reset_index(drop=True)
+        both = self._averaged(scored) if scored else {}
+        return share.told(both.get("official"), both.get("corrected"))
 
     def inspect(self) -> Iterator[Finding]:
         """Everything that is there of this version and space, missing, or wrong, file by file."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.datasets.bold_moments import shown
+from striate.datasets.bold_moments.marks import Marks, marks_of, never_vary
 from striate.datasets.bold_moments.files import (
     REPEATS,
     SURFACES,
@@ -68,6 +69,7 @@ def findings(
 def _regions(layout: Layout, subject: str, told: dict[Path, tuple[int, int]]) -> Iterator[Finding]:
     files = layout.region_files(subject)
     right: dict[str, Arrays] = {}
+    marks: dict[str, Marks] = {}
     for name, path in files.items():
         arrays, wrong = tried(path, partial(read_region, path))
         yield from wrong
@@ -77,7 +79,9 @@ def _regions(layout: Layout, subject: str, told: dict[Path, tuple[int, int]]) ->
         missing = sum(int(np.isnan(arrays[p]).sum()) for p in REPEATS)
         if missing:
             yield Finding("missing", str(path), f"{missing} responses are NaN")
+        yield from _still(path, arrays)
         yield from _voxels(layout, subject, name, arrays)
+        marks[name] = marks_of(arrays, layout.index_file(subject, name))
         right[name] = {"ceiling": arrays["ceiling"]} if "ceiling" in arrays else {}
     place = str(layout.home / subject)
     if right:
@@ -85,9 +89,38 @@ def _regions(layout: Layout, subject: str, told: dict[Path, tuple[int, int]]) ->
         yield Finding("there", place, f"{told_of}; {_unit(right)}")
     else:
         yield Finding("missing", place, "no region file that can be read")
+    if "WB" in marks:
+        for name in [n for n in marks if n != "WB"]:
+            yield from _against(files[name], marks[name], files["WB"], marks["WB"])
     yield from _absent(layout, subject, files)
     for path in layout.strangers(subject):
         yield Finding("wrong", str(path), "no region file is called this; it is not read")
+
+
+def _still(path: Path, arrays: Arrays) -> Iterator[Finding]:
+    """Targets whose responses are all alike: a defect where no other is, else worth telling."""
+    for part in [p for p in REPEATS if p in arrays]:
+        still, count = int(never_vary(arrays[part]).sum()), arrays[part].shape[2]
+        if still and still == count:
+            told = f"responses of {part} never vary in any of {count} targets: get it again"
+            yield Finding("wrong", str(path), told)
+        elif still:
+            told = f"responses of {part} never vary in {still} of {count} targets"
+            yield Finding("there", str(path), told)
+
+
+def _against(path: Path, own: Marks, place: Path, whole: Marks) -> Iterator[Finding]:
+    """Whether a region file says the same of its voxels as the whole brain does."""
+    same, differ, unknown = own.among(whole)
+    if differ or (unknown and not same):
+        told = f"{differ} of {same + differ + unknown} voxels have other responses than in"
+        if not differ:
+            told = f"none of its {unknown} voxels are found in"
+        told = f"{told} {place.name}: another download, or rows or columns changed"
+        yield Finding("wrong", str(path), told)
+    elif unknown:
+        told = f"{unknown} of {same + unknown} voxels are not in {place.name}"
+        yield Finding("there", str(path), told)
 
 
 def _absent(layout: Layout, subject: str, files: dict[str, Path]) -> Iterator[Finding]:
@@ -130,6 +163,7 @@ def _surface(layout: Layout, subject: str, told: dict[Path, tuple[int, int]]) ->
             yield from wrong
             if found is not None:
                 films[part] = len(found["films"])
+                yield from _still(path, found)
                 yield Finding("there", str(path), f"{films[part]} films × {count} targets")
         if len(films) == len(REPEATS):
             told[layout.betas_file(subject, "train", side)] = (films["train"], films["test"])

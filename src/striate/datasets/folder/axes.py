@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from striate.data import OnDisk, natural_key
+from striate.datasets import opened
 from striate.errors import DataError, some, unknown
 
 AXES = ("stimulus", "target", "time", "repeat")
@@ -106,7 +107,8 @@ def taken(
             found[known] = values.read(places[known], target[wanted])
         return found
 
-    return OnDisk((len(row), len(target), *values.shape[2:]), values.dtype, read)
+    shape = (len(row), len(target), *values.shape[2:])
+    return OnDisk(shape, values.dtype, read, values.files)
 
 
 def arrange(
@@ -158,7 +160,7 @@ def arrange(
     elif len(times):
         raise DataError(f"dataset.times labels an axis `time`, but {file} has {_told(array)}")
     return Arranged(
-        _flattened(array),
+        _flattened(array, file),
         labels,
         table,
         "target" in array.coords,
@@ -190,7 +192,7 @@ def _told(array: xr.DataArray) -> str:
     return f"the axes {', '.join(map(str, array.dims))}"
 
 
-def _flattened(array: xr.DataArray) -> OnDisk:
+def _flattened(array: xr.DataArray, file: Path) -> OnDisk:
     """Values as stimulus, target × time[, repeat], of which what is asked for is read."""
     order = [a for a in AXES if a in array.dims]
     variable, times = array.variable, array.sizes.get("time", 1)
@@ -209,7 +211,7 @@ def _flattened(array: xr.DataArray) -> OnDisk:
         part = part if np.array_equal(place, np.arange(part.shape[1])) else part[:, place]
         return np.array(part, dtype=dtype)
 
-    return OnDisk(shape, dtype, read)
+    return OnDisk(shape, dtype, read, (str(file),) if array.attrs.get(opened.ON_DISK) else ())
 
 
 def _run(places: np.ndarray) -> slice | np.ndarray:

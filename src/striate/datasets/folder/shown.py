@@ -159,7 +159,7 @@ def pair(
         return part
 
     if found.lazy:
-        return OnDisk(values.shape, values.dtype, read), rows
+        return OnDisk(values.shape, values.dtype, read, values.files), rows
     return read(np.arange(values.shape[0]), np.arange(values.shape[1])), rows
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
-from striate.datasets.algonauts2023 import files as files
+from striate.datasets.algonauts2023 import files
 from striate.datasets.algonauts2023.masks import vertices
 from striate.datasets.nsd.betas import header_of, session_files
 from striate.datasets.nsd.dataset import Nsd, number_of

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 
 from striate.datasets.converted import converted
 from striate.errors import DataError, FileError
-from striate.files import open_hdf5
+from striate.files import h5_array, open_hdf5
 from striate.files.brains import read_surface, read_volume
 
 PER_PERCENT = 300
@@ -198,15 +198,17 @@ def _betas(file: h5py.File, path: Path) -> h5py.Dataset:
 def _gathered(
     betas: h5py.Dataset, places: Int[np.ndarray, " target"], path: Path
 ) -> Shaped[np.ndarray, "row target"]:
-    """All trials at the places, one box around some places and trials at a time."""
+    """All trials at the places, one box around neighbouring places and trials at a time."""
     trials, grid = betas.shape[0], betas.shape[:0:-1]
     i, j, k = np.unravel_index(places, grid)
     found = np.empty((trials, len(places)), dtype=betas.dtype.newbyteorder("="))
-    # Boxes that cut no chunk; without chunks, rows along i and j lie together.
-    least, planes, lines, _ = betas.chunks or (1, 1, grid[1], grid[0])
-    _, box_of = np.unique((k // planes) * grid[1] + j // lines, return_inverse=True)
-    ends = np.cumsum(np.bincount(box_of)[:-1])
-    for mine in np.split(np.argsort(box_of, kind="stable"), ends):
+    # Boxes that cut no chunk and hold none that is not needed; without chunks, rows along i and j
+    # lie together.
+    least, planes, lines, points = betas.chunks or (1, 1, grid[1], grid[0])
+    line, point = (k // planes) * grid[1] + j // lines, i // points
+    order = np.lexsort((point, line))
+    ends = 1 + np.flatnonzero((np.diff(line[order]) != 0) | (np.diff(point[order]) > 1))
+    for mine in np.split(order, ends):
         low = [int(a[mine].min()) for a in (k, j, i)]
         high = [int(a[mine].max()) + 1 for a in (k, j, i)]
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
@@ -215,8 +217,5 @@ def _gathered(
         at = (k[mine] - low[0], j[mine] - low[1], i[mine] - low[2])
         for first in range(0, trials, step):
             rows = slice(first, min(trials, first + step))
-            try:
-                found[rows, mine] = betas[(rows, *box)][(slice(None), *at)]
-            except Exception as error:  # damaged chunks fail in any of several ways
-                raise FileError(f"{path} is damaged: {error}") from error
+            found[rows, mine] = h5_array(betas, path, (rows, *box))[(slice(None), *at)]
     return found

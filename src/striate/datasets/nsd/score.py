@@ -20,7 +20,7 @@ def explained(
 
     ``value`` is the mean over targets of all subjects of 100·r·|r| / ceiling within ±100,
     ``by_roi`` that of each region, ``by_subject`` that of each subject. ``zero_ceilings`` counts
-    targets left out for a ceiling of 0, ``not_predicted`` those without any prediction. Empty
+    targets left out for a ceiling of 0, ``not_predicted`` and ``of`` those without any prediction and all. Empty
     without ceilings.
 
     Raises
@@ -57,6 +57,7 @@ def explained(
         "name": "nsd",
         "zero_ceilings": zeros,
         "not_predicted": lost,
+        "of": sum(b.shape[1] for b in known.values() if len(b) > 2),
     }
     return {"corrected": told}
 

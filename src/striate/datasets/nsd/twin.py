@@ -26,6 +26,8 @@ from striate.scores import nsd_noise_ceiling
 
 BETAS = "betas_fithrf_GLMdenoise_RR"
 SPACING = 1.8
+LARGE = 10_000_000
+"""Values of a session from which voxels outside of masks are left unwritten."""
 PLANTED = {
     "V1v": ("early", "prf-visualrois", "early", (1.6, 1.3)),
     "FFA-1": ("late", "floc-faces", "ventral", (1.2, 1.4)),
@@ -302,6 +304,8 @@ def _betas(
             array = opened.create_dataset(
                 "betas", (trials, *grid[::-1]), np.int16, chunks=(trials, 1, 1, 1)
             )
+            if array.size < LARGE:  # of a large file, only what masks hold is written
+                array[...] = 0
             for target, (i, j, k) in enumerate(places):
                 array[:, k, j, i] = counts[:, target]
     else:
