@@ -1,13 +1,18 @@
 """The command line as a user types it: verbs, overrides, and mistakes in one sentence."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from striate.cli import main
 
 RECIPE = """
 title = "Pixels"
@@ -25,7 +30,12 @@ encoder = {{ use = "ridge", folds = 3 }}
 """
 
 
-def striate(*words: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+def striate(
+    *words: object, folder: Path | None = None, fresh: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line here, or in a Python of its own, which takes seconds to start."""
+    if not fresh:
+        return here(*map(str, words), folder=folder)
     return subprocess.run(
         [sys.executable, "-m", "striate.cli", *map(str, words)],
         capture_output=True,
@@ -34,6 +44,23 @@ def striate(*words: object, folder: Path | None = None) -> subprocess.CompletedP
         timeout=200,
         check=False,
     )
+
+
+def here(*words: str, folder: Path | None) -> subprocess.CompletedProcess[str]:
+    told, wrong, code = io.StringIO(), io.StringIO(), 0
+    with (
+        contextlib.chdir(folder or Path.cwd()),
+        contextlib.redirect_stdout(told),
+        contextlib.redirect_stderr(wrong),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "argv", ["striate", *words])
+        patch.setattr(warnings, "formatwarning", warnings.formatwarning)
+        try:
+            main()
+        except SystemExit as left:
+            code = int(left.code or 0)
+    return subprocess.CompletedProcess(words, code, told.getvalue(), wrong.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +76,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     signal = light.mean(axis=3).reshape(24, -1) @ rng.normal(size=(16, 5))
     np.save(root / "data" / "responses.npy", signal)
     (root / "pixels.toml").write_text(RECIPE.format(path=root / "data"))
-    done = striate("run", "pixels.toml", "--out", "runs", "--store", "store", folder=root)
+    done = striate(
+        "run", "pixels.toml", "--out", "runs", "--store", "store", folder=root, fresh=True
+    )
     assert done.returncode == 0, done.stderr
     return root
 

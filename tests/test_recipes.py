@@ -10,6 +10,7 @@ from striate.machine import Machine, using
 from striate.recipe import load_recipe, parse, shipped
 from striate.registry import find
 from striate.run import Plan, run_recipe
+from striate.run.resolve import resolved
 from striate.run.work import Work
 
 
@@ -214,3 +215,4 @@ def test_every_recipe_runs_on_its_twin(name, folder_twin, rdm_twin, scene_twin, 
         tasks = plan.wanted()
         assert tasks
         assert all(map(work.has, tasks)), "the recipe that a run wrote asks for other tasks"
+        assert resolved(plan).toml() == report.recipe

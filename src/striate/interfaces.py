@@ -37,6 +37,8 @@ class Dataset(Protocol):
         behind what is wrong. For ``striate check``.
     ``check_submission(path)``
         Raises for the first thing for which the challenge would refuse a file.
+    ``submission_warnings(path="")``
+        Lines about what this copy lacks of the challenge, or what could not be checked against it.
     ``ceilings()``
         A table of noise ceilings, with their unit.
     ``twin(folder, size, seed)``
@@ -65,8 +67,10 @@ class Dataset(Protocol):
     ) -> Mapping[str, Any]:
         """The corpus's own score: a mapping of scores, each with ``value``, ``unit``, ``by_roi``.
 
-        ``official`` is exactly as published, ``corrected`` the same without its faults. Nothing
-        where the corpus has none, or there is no truth.
+        ``official`` is exactly as published, ``corrected`` the same without its faults. Where
+        whole targets or subjects are not predicted, ``partial`` stands in the place of
+        ``official``, the same over the others, and both tell ``not_predicted`` and ``of``; see
+        `striate.datasets.scored.Share`. Nothing where the corpus has none, or there is no truth.
         """
         return {}
 

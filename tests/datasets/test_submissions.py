@@ -6,7 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 from scipy.io import savemat
+from typer.testing import CliRunner
 
+from striate.cli import app
 from striate.datasets.submissions import (
     PATTERNS,
     RELEASED,
@@ -14,6 +16,7 @@ from striate.datasets.submissions import (
     check,
     names_inside,
     recognised,
+    unchecked,
 )
 from striate.errors import DataError, FileError
 
@@ -80,6 +83,10 @@ def test_2019_without_a_copy(tmp_path):
     savemat(tmp_path / "submit_meg.mat", good | {"MEG_RDMs_late": rdm(92)})
     with pytest.raises(DataError, match=r"MEG_RDMs_late.*\(92, 92\).*\(78, 78\)"):
         check(tmp_path / "submit_meg.mat", "algonauts2019")
+    for flat in (np.zeros((78, 78)), 1 - np.eye(78)):
+        savemat(tmp_path / "submit_meg.mat", good | {"MEG_RDMs_late": flat})
+        with pytest.raises(DataError, match=r"MEG_RDMs_late.*never varies"):
+            check(tmp_path / "submit_meg.mat", "algonauts2019")
 
 
 def test_every_challenge_of_the_table_can_be_checked(tmp_path):
@@ -92,7 +99,7 @@ def test_every_challenge_of_the_table_can_be_checked(tmp_path):
 def mini(voxels=None, **changes):
     """A mini track of made-up sizes, which sum up to `voxels`."""
     rng, regions = np.random.default_rng(0), ("LOC", "FFA", "STS", "EBA", "PPA", *EARLY)
-    rest = (VOXELS_2021 if voxels is None else voxels) - 2 * (90 - 1)
+    rest = (VOXELS_2021["mini"] if voxels is None else voxels) - 2 * (90 - 1)
     content = {
         roi: {
             f"sub{k + 1:02d}": rng.standard_normal((102, 2 if k + n else rest), dtype=np.float32)
@@ -136,7 +143,22 @@ def test_2021_without_a_copy(tmp_path, change, told):
 
 def test_the_full_track_without_a_copy(tmp_path):
     people = {f"sub{k + 1:02d}": np.random.default_rng(k).random((102, 3)) for k in range(10)}
+    people["sub10"] = np.random.default_rng(0).random((102, 161_326 - 27), dtype=np.float32)
     check(pickled(tmp_path / "full_track.pkl", {"WB": people}), "algonauts2021")
+    people["sub10"] = people["sub10"][:, 1:]
+    with pytest.raises(DataError, match=r"161,325 voxels.* has 161,326"):
+        check(pickled(tmp_path / "full_track.pkl", {"WB": people}), "algonauts2021")
+
+
+def test_what_was_not_checked_is_told(tmp_path):
+    assert unchecked(tmp_path, "algonauts2019") == unchecked(tmp_path, "algonauts2023") == []
+    for name, told in (("algonauts2021", "voxels"), ("algonauts2025", "samples")):
+        (line,) = unchecked(tmp_path, name)
+        assert told in line and "path=FOLDER" in line
+    path = pickled(tmp_path / "mini_track.pkl", mini())
+    done = CliRunner().invoke(app, ["check-submission", str(path)])
+    assert done.exit_code == 0
+    assert "as far as they are known" in done.output and "how many voxels" in done.output
 
 
 def test_2023_without_a_copy(tmp_path):
@@ -153,9 +175,15 @@ def test_2023_without_a_copy(tmp_path):
         for side, vertices in (("lh", left), ("rh", right)):
             place = root / subject / f"{side}_pred_test.npy"
             # Zeros that no disk has to hold.
-            np.lib.format.open_memmap(place, "w+", np.float32, (rows, vertices)).flush()
+            array = np.lib.format.open_memmap(place, "w+", np.float32, (rows, vertices))
+            array[1, 0] = 1
+            array.flush()
     assert recognised(root) == "algonauts2023"
     check(root, "algonauts2023")
+    last = root / "subj08" / "rh_pred_test.npy"
+    np.lib.format.open_memmap(last, "r+")[1, 0] = 0
+    with pytest.raises(DataError, match=r"subj08/rh_pred_test\.npy never varies"):
+        check(root, "algonauts2023")
     np.save(root / "subj06" / "lh_pred_test.npy", np.zeros((293, 19004), np.float32))
     with pytest.raises(DataError, match=r"subj06/lh_pred_test\.npy.*\(293, 18978\)"):
         check(root, "algonauts2023")
@@ -163,8 +191,9 @@ def test_2023_without_a_copy(tmp_path):
 
 def test_2025_without_a_copy(tmp_path):
     rng = np.random.default_rng(0)
+    films = [f"s07e{k:02d}{half}" for k in range(1, 24) for half in "ab"]
     content = {
-        f"sub-0{k}": {"s07e01a": rng.standard_normal((60, 1000)).astype(np.float32)}
+        f"sub-0{k}": {f: rng.standard_normal((11, 1000)).astype(np.float32) for f in films}
         for k in (1, 2, 3, 5)
     }
     path = tmp_path / "fmri_predictions_friends_s7.npy"
@@ -173,5 +202,5 @@ def test_2025_without_a_copy(tmp_path):
     check(path, "algonauts2025")
     content["sub-03"]["s07e01a"] = content["sub-03"]["s07e01a"][:, :999]
     np.save(path, np.array(content, dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match=r"sub-03 s07e01a.*\(60, 999\)"):
+    with pytest.raises(DataError, match=r"sub-03 s07e01a.*\(11, 999\)"):
         check(path, "algonauts2025")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 
 from striate.errors import DataError, FileError, StriateError
-from striate.files import READERS, read_array, read_mat
+from striate.files import READERS, arrays, read_array, read_mat
 
 VALUES = np.arange(24.0).reshape(4, 3, 2)
 
@@ -162,3 +162,43 @@ def test_a_chunk_of_a_netcdf_file_that_is_too_short_is_refused(tmp_path):
         file["responses"].id.write_direct_chunk((4, 0), zlib.compress(b"short"))
     with pytest.raises(FileError, match=r"x\.nc is damaged: a chunk holds"):
         read_array(tmp_path / "x.nc")
+
+
+@pytest.mark.parametrize("shape", [(20000, 20000), (20, 20)])
+def test_netcdf_that_was_never_written_is_refused(tmp_path, shape):
+    with h5py.File(tmp_path / "x.nc", "w") as file:
+        made = file.create_dataset("x", shape, "f8", chunks=(10, 20))
+        for k, name in enumerate("ab"):
+            file[name] = np.arange(float(shape[k]))
+            file[name].make_scale(name)
+            made.dims[k].attach_scale(file[name])
+    with pytest.raises(FileError, match="were never written"):
+        read_array(tmp_path / "x.nc", "x")
+
+
+def test_netcdf_without_coordinates_or_with_an_empty_grid_is_read(tmp_path):
+    kept = xr.Dataset({"x": (("a", "b"), VALUES[..., 0])})
+    kept.to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
+    with h5py.File(tmp_path / "x.nc", "a") as file:
+        file.create_dataset("crs", (), "i4")
+    np.testing.assert_array_equal(read_array(tmp_path / "x.nc", "x").values, VALUES[..., 0])
+
+
+def test_only_the_array_that_is_asked_for_is_unpacked(tmp_path, monkeypatch):
+    np.savez(tmp_path / "x.npz", responses=VALUES, other=VALUES[0])
+    asked = []
+    real = arrays.read_npz
+    monkeypatch.setattr(arrays, "read_npz", lambda p, n: asked.append(n) or real(p, n))
+    np.testing.assert_array_equal(read_array(tmp_path / "x.npz").values, VALUES)
+    assert asked == ["responses"]
+
+
+@pytest.mark.parametrize("kind", [".npy", ".h5", ".mat", ".npz"])
+def test_a_lack_of_memory_is_told(tmp_path, monkeypatch, kind):
+    def lacking(*_):
+        raise MemoryError
+
+    save(tmp_path / f"x{kind}", VALUES)
+    monkeypatch.setitem(READERS, kind, lacking)
+    with pytest.raises(FileError, match="more than there is memory for"):
+        read_array(tmp_path / f"x{kind}")

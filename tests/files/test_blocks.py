@@ -46,3 +46,24 @@ def test_a_compressed_file_is_read_to_its_end(tmp_path):
 def test_digits_are_kept():
     assert [floating(np.dtype(d)) for d in ("f2", "f4", "u1", "i2")] == [np.float32] * 4
     assert [floating(np.dtype(d)) for d in ("f8", "i4", "u8")] == [np.float64] * 3
+
+
+def test_what_unpacks_without_measure_is_refused_by_what_it_claims(tmp_path):
+    path = tmp_path / "x.nii.gz"
+    path.write_bytes(bytes(1 << 20))
+    with pytest.raises(FileError, match="claims to unpack from 1048576 to 4000000000 bytes"):
+        Block(path, 1, 10**9, np.dtype("u1"), 352)
+    Block(path, 1, 60_000_000, np.dtype("u1"), 352)
+
+
+@pytest.mark.parametrize("name", ["x.bin", "x.gz"])
+@pytest.mark.parametrize("across", [False, True])
+def test_all_cells_need_no_list_of_them(tmp_path, name, across):
+    values = np.arange(12, dtype="i2").reshape(3, 4)
+    content = bytes(10) + (values.T if across and name == "x.bin" else values).tobytes()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name == "x.gz" else content)
+    block = Block(
+        tmp_path / name, 3, 4, np.dtype("i2"), 10, 2.0, 1.0, across=across and name == "x.bin"
+    )
+    rows = np.array([2, 0])
+    np.testing.assert_array_equal(block.reading()(rows, None), 2 * values[rows] + 1)

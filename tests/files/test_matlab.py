@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.io import loadmat, savemat
 
 from striate.errors import FileError
-from striate.files import read_mat
+from striate.files import matlab, read_mat
 from striate.files.matlab import mat_variables
 
 KINDS = ["f4", "f8", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "?"]
@@ -132,3 +132,36 @@ def test_real_files_agree_with_h5py_and_scipy(real_data):
     assert found["R2"].shape == (797, 80)
     for name in ("R2", "I2"):
         np.testing.assert_array_equal(found[name], theirs[name])
+
+
+def widened(name, shape, width=9, stored=2, klass=6):
+    """A variable of bytes that are shown as doubles."""
+    named = name.encode().ljust(8)[:8]
+    body = struct.pack("<IIII", 6, 8, klass, 0) + struct.pack("<IIii", 5, 8, *shape)
+    body += struct.pack("<II", 1, 8) + named + struct.pack("<II", stored, shape[0] * shape[1])
+    body += bytes(shape[0] * shape[1])
+    packed = zlib.compress(struct.pack("<II", 14, len(body)) + body, 9)
+    return struct.pack("<II", 15, len(packed)) + packed
+
+
+def test_numbers_that_widen_are_counted_as_they_become():
+    small = mat_variables(HEAD + widened("a", (8, 100)), "x.mat")
+    assert {n.strip(): (a.shape, a.dtype) for n, a in small.items()} == {
+        "a": ((8, 100), np.dtype("f8"))
+    }
+    one = widened("a", (8, 2 << 20))
+    with pytest.raises(FileError, match=f"claim to unpack to {8 * (16 << 20)}"):
+        mat_variables(HEAD + one, "x.mat")
+    half = [widened(n, (8, 1 << 20)) for n in "ab"]
+    assert len(mat_variables(HEAD + half[0], "x.mat")) == 1
+    with pytest.raises(FileError, match=f"claim to unpack to {8 * (16 << 20)}"):
+        mat_variables(HEAD + half[0] + half[1], "x.mat")
+
+
+def test_what_is_not_wanted_is_not_unpacked(monkeypatch):
+    unpacked = []
+    real = matlab._inflated
+    monkeypatch.setattr(matlab, "_inflated", lambda p, o: unpacked.append(p) or real(p, o))
+    content = HEAD + b"".join(widened(f"name{k}xxx", (8, 1000)) for k in range(5))
+    assert list(mat_variables(content, "x.mat", "name3xxx")) == ["name3xxx"]
+    assert len(unpacked) == 1

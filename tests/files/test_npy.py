@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from striate.errors import DataError, FileError
 from striate.files import read_npy, read_npz
+from striate.files.npy import npz_headers
 
 KINDS = ["<f4", "<f8", ">f8", "<f2", "<i2", ">i4", "|u1", "|b1", "<U4", "|S3", "<c16", "<i8"]
 quick = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -130,3 +131,11 @@ def test_members_of_an_archive_must_be_whole(tmp_path):
     path.write_bytes(content)
     with pytest.raises(FileError, match="CRC"):
         read_npz(path)
+
+
+def test_headers_of_archives_tell_what_is_there(tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.zeros((2, 3), "f4"), b=np.array([{}]), c=np.arange(3))
+    found = npz_headers(tmp_path / "x.npz")
+    assert {n: (h.shape, h.ndim, h.dtype.kind) for n, h in found.items()} == {
+        "a": ((2, 3), 2, "f"), "b": ((1,), 1, "O"), "c": ((3,), 1, "i"),
+    }  # fmt: skip

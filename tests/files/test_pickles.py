@@ -1,7 +1,10 @@
 """Pickles of plain data are read, whoever wrote them; nothing else in them does anything."""
 
 import io
+import itertools
 import pickle
+import time
+import tracemalloc
 from collections import OrderedDict, defaultdict
 
 import numpy as np
@@ -19,7 +22,7 @@ from striate.files import (
     write_pickle,
 )
 from striate.files.opcodes import interpret
-from striate.files.rebuild import DEEPEST, kind_of
+from striate.files.rebuild import DEEPEST, finished, kind_of
 from striate.files.write_pickles import pickled
 
 from .fuzzing import hostile_pickles, named, trial
@@ -58,7 +61,7 @@ kinds = st.sampled_from(["<f4", "<f8", ">f4", "<i2", "|u1", "|b1", "<U3", "|S2",
 arrays = hnp.arrays(kinds.map(np.dtype), hnp.array_shapes(min_dims=0, max_side=4)).flatmap(
     lambda a: st.sampled_from([a, np.asfortranarray(a)])
 )
-keys = st.text(max_size=5) | st.integers(-5, 5) | st.tuples(st.text(max_size=2), st.integers(0, 3))
+keys = st.text(max_size=5) | st.integers(-5, 5) | st.binary(max_size=2)
 values = st.recursive(
     scalars | arrays,
     lambda inner: (
@@ -269,3 +272,63 @@ def test_shapes_and_dtypes_are_checked_before_arrays_are_made():
     for code in ("f3", "<f8, <f8", "", "O" * 9, "i99", "M8"):
         with pytest.raises(ValueError, match="called"):
             kind_of(code)
+
+
+SHARED = b"]q\x000" + b"".join(
+    bytes([*b"](h", k - 1, ord("h"), k - 1, *b"eq", k, ord("0")]) for k in range(1, 36)
+)
+DEEP = b"]" * 3000 + b"a" * 2999
+ARRAY = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01"
+DTYPE = b"cnumpy\ndtype\n"
+SINGLE = DTYPE + b"X\x02\x00\x00\x00f4\x89\x88\x87R"
+
+
+@pytest.mark.parametrize(
+    ("made", "inner"), [(SHARED, b"h\x23"), (b"", DEEP)], ids=["shared", "deep"]
+)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (DTYPE, b"\x85R."),
+        (SINGLE + b"(K\x03", b"NNNK\x04K\x04K\x00tb."),
+        (ARRAY, SINGLE + b"\x89C\x04abcdtb."),
+    ],
+    ids=["kind", "order", "shape"],
+)  # fmt: skip
+def test_what_is_nested_without_measure_is_not_shown(tmp_path, made, inner, before, after):
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x02" + made + before + inner + after)
+    begun = time.process_time()
+    with pytest.raises(FileError, match="list"):
+        read_pickle(tmp_path / "x.pkl")
+    assert time.process_time() - begun < 1
+
+
+def test_keys_that_share_a_hash_are_refused(tmp_path):
+    alike = list(itertools.product((-1, -2), repeat=12))
+    assert len(set(map(hash, alike))) == 1
+    for value in (
+        dict.fromkeys(alike),
+        set(alike),
+        dict.fromkeys(k * (2**61 - 1) for k in range(99)),
+    ):
+        (tmp_path / "x.pkl").write_bytes(pickle.dumps(value))
+        with pytest.raises(FileError, match=r"no text or number"):
+            read_pickle(tmp_path / "x.pkl")
+    with pytest.raises(DataError, match="a tuple is no plain key"):
+        pickled({(1, 2): 3})
+
+
+def test_mentions_are_charged_and_a_list_met_often_is_walked_once(tmp_path, monkeypatch):
+    labels = ["face", "house"] * 1_000
+    (tmp_path / "y.pkl").write_bytes(pickle.dumps(labels))
+    assert read_pickle(tmp_path / "y.pkl") == labels
+    monkeypatch.setattr("striate.files._interpreter.SLACK", 1 << 20)
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x02]q\x00](" + b"h\x00" * 50_000 + b"e.")
+    with pytest.raises(FileError, match="small objects"):
+        read_pickle(tmp_path / "x.pkl")
+    often = [[]] * 20_000
+    tracemalloc.start()
+    finished(often, ValueError)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 18

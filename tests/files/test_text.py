@@ -73,3 +73,18 @@ def test_classic_netcdf_fills_its_file(tmp_path, form):
             path.write_bytes(wrong)
             with pytest.raises(FileError, match=r"x\.nc is damaged"):
                 read_array(path, "responses")
+
+
+def test_names_without_number_are_refused_before_they_are_taken_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("striate.files.text.MOST", 10)
+    path = tmp_path / "x.csv"
+    path.write_text(",".join("abcdefghij") + "\n" + 8 * (",".join("1" * 10) + "\n"))
+    assert read_table(path).shape == (8, 10)
+    for text in (
+        ",".join("abcdefghijk") + "\n1\n",
+        '"a\n' + 6 * "b,b\n" + 'b",' + "c," * 4 + '"d\n' + '",e,f,g\n',
+        "a,b\n" + 11 * "1,1\n",
+    ):
+        path.write_text(text)
+        with pytest.raises(FileError, match=r"than 10 (values|lines): save its values as .npy"):
+            read_table(path)

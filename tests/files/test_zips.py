@@ -116,3 +116,16 @@ def test_damage_is_one_sentence(tmp_path):
     with pytest.raises(FileError, match="damaged or no zip archive"):
         zip_members(path)
     assert not is_zip(tmp_path / "none.zip")
+
+
+def test_what_all_members_unpack_to_is_counted(tmp_path):
+    path = packed(tmp_path / "x.zip", [(f"{k}", bytes(LARGE // 2)) for k in range(4)])
+    with pytest.raises(FileError, match=f"to {2 * LARGE} bytes"):
+        zip_members(path)
+
+
+def test_members_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr("striate.files.zips.MOST", 3)
+    assert len(zip_members(packed(tmp_path / "x.zip", [(str(k), b"") for k in range(3)]))) == 3
+    with pytest.raises(FileError, match="4 members, more than the 3"):
+        zip_members(packed(tmp_path / "x.zip", [(str(k), b"") for k in range(4)]))

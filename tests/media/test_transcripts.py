@@ -1,5 +1,7 @@
 """Words and their times, from tables of words and from tables of TRs."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,3 +114,44 @@ def test_what_is_no_transcript(tmp_path):
         chunk_texts(tmp_path / "t.tsv")
     with pytest.raises(DataError, match="longer than 0"):
         words_per_second(pd.DataFrame({"onset": [1.0]}), [0.0], [0.0])
+
+
+HEAD = "words_per_tr\tonsets_per_tr\tdurations_per_tr\n"
+
+
+def test_words_are_not_searched_for_missing_numbers(tmp_path):
+    (tmp_path / "t.tsv").write_text(HEAD + '["banana", "Nan\'s"]\t[1.5, nan]\t(nan, .5)\n')
+    found = read_transcript(tmp_path / "t.tsv")
+    assert found["word"].tolist() == ["banana", "Nan's"]
+    np.testing.assert_array_equal(found["onset"], [1.5, np.nan])
+    np.testing.assert_array_equal(found["duration"], [np.nan, 0.5])
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["[{[]}]", "[0x" + "f" * 20000 + "]", "[[1]]", "[1+1]", "[1 1]", "[,]", "[1", "1]", "['a]",
+     "[" + "1" * 60000 + "x]", "[b'a']", "['\\x0']", "[" + "0," * 40000 + "]", "-" * 60000,
+     "{1: 2}"],
+)  # fmt: skip
+def test_what_is_no_list_is_told_with_its_line(tmp_path, cell):
+    (tmp_path / "t.tsv").write_text(HEAD + "[]\t[]\t[]\n" + cell + "\t[1]\t[1]\n")
+    begun = time.process_time()
+    with pytest.raises(DataError, match=r"t.tsv: line 3"):
+        read_transcript(tmp_path / "t.tsv")
+    assert time.process_time() - begun < 1
+
+
+def test_seconds_that_are_none_and_columns_that_are_two_are_told(tmp_path):
+    (tmp_path / "t.tsv").write_text(HEAD + "['a']\t['soon']\t[1]\n")
+    with pytest.raises(DataError, match=r"line 2 holds 'soon', where seconds belong"):
+        read_transcript(tmp_path / "t.tsv")
+    (tmp_path / "t.tsv").write_text("word\t word\tonset\na\tb\t1\n")
+    with pytest.raises(FileError, match=r"columns twice \(word\)"):
+        read_transcript(tmp_path / "t.tsv")
+
+
+def test_tables_larger_than_any_transcript_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("striate.media.transcripts.LARGEST", 100)
+    (tmp_path / "t.tsv").write_text("word\tonset\n" + "a\t1\n" * 30)
+    with pytest.raises(FileError, match="more than the 100 bytes"):
+        read_transcript(tmp_path / "t.tsv")

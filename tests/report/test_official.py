@@ -6,7 +6,7 @@ import pandas as pd
 
 from striate.report import Report
 from striate.report.official import official, own_tiles, own_title
-from striate.report.words import unit_of, with_unit
+from striate.report.words import unit_of, verdict, with_unit
 
 SCORES = {
     "pearson": {"median": 0.3},
@@ -68,3 +68,27 @@ def test_the_command_line_tells_both_with_units():
     assert told[1].split() == ["official", "41.67", "%", "(V1", "100,", "V2", "25)"]
     assert told[2].split() == ["corrected", "62.5", "%", "(V1", "100)"]
     assert told[3].split() == ["mine", "0.2", "(V2", "0.5)"]
+
+
+def test_a_partial_score_is_never_called_official():
+    counts = {"not_predicted": 700, "of": 1000}
+    scores = {
+        "pearson": {"median": 0.3},
+        "partial": SCORES["official"] | counts,
+        "corrected": SCORES["corrected"] | counts | {"unit": "r"},
+    }
+    told = "partial score, of 300 of 1,000 targets"
+    assert own_tiles(scores) == [
+        ("algonauts2023, partial", "41.7 %", told),
+        ("algonauts2023, corrected", "62.5", told),
+    ]
+    assert own_title(scores) == "Partial score: algonauts2023"
+    page = official(scores)
+    assert cells(page)[0] == ["region", "partial (%)", "corrected"]
+    assert f"partial: {told}, zero ceilings 12; corrected: {told}" in page
+    summary = {"scores": scores, "headline": "pearson", "member": "a"}
+    report = Report(recipe="", summary=summary, scores=pd.DataFrame())
+    (line,) = [w for w in verdict(report) if "score, of" in w]
+    assert line.startswith(f"Beware: {told} of algonauts2023: 41.7 % of the noise ceiling.")
+    assert "700 of 1000 targets not predicted" in report.in_words()
+    assert "fficial" not in page + line + report.in_words()

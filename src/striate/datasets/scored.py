@@ -1,4 +1,4 @@
-"""What a score of its own is about: every target that was measured, or those that were predicted."""
+"""Whether a data set's own score is about every measured target or about a part of them."""
 
 from __future__ import annotations
 

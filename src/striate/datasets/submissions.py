@@ -143,8 +143,8 @@ UNCHECKED: Mapping[str, str] = MappingProxyType(
     {
         "algonauts2021": "how many voxels each region of each subject has, only their sum, was not"
         " checked: that stands in a copy of the data (path=FOLDER)",
-        "algonauts2025": "which films each subject has and how many samples was not checked: that"
-        " stands in a copy of the data (path=FOLDER)",
+        "algonauts2025": "how many samples each film has was not checked: that stands in a copy of"
+        " the data (path=FOLDER)",
     }
 )
 """Challenge → which of its shapes are known from a copy alone."""

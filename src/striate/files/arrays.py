@@ -11,11 +11,15 @@ import numpy as np
 import xarray as xr
 
 from striate.errors import DataError, FileError, some, unknown
-from striate.files.hdf5 import brief, h5_array, open_hdf5
+from striate.files.chunks import unwritten
+from striate.files.hdf5 import SPARSE, brief, h5_array, open_hdf5
 from striate.files.matlab import read_mat
 from striate.files.netcdf3 import check_classic, is_classic
-from striate.files.npy import read_npy, read_npz
+from striate.files.npy import npz_headers, read_npy, read_npz
 from striate.files.text import read_table
+
+BARE = b"This is a netCDF dimension but not a netCDF variable"
+"""How netCDF calls an axis that has a length and no values."""
 
 
 def read_array(path: Path, variable: str = "") -> xr.DataArray:
@@ -42,6 +46,8 @@ def read_array(path: Path, variable: str = "") -> xr.DataArray:
         raise FileError(f"cannot read {path}: its kind is none of {', '.join(READERS)}")
     try:
         array = READERS[kind](path, variable)
+    except MemoryError as error:
+        raise FileError(f"{path} holds more than there is memory for") from error
     except (OSError, EOFError, KeyError) as error:
         raise FileError(f"{path} is damaged or no {kind} file: {brief(error)}") from error
     return array.copy(data=_floating(array.values, path))
@@ -52,7 +58,12 @@ def _npy(path: Path, variable: str) -> xr.DataArray:
 
 
 def _npz(path: Path, variable: str) -> xr.DataArray:
-    return xr.DataArray(_choose(read_npz(path, variable), variable, path))
+    if variable:
+        return xr.DataArray(_choose(read_npz(path, variable), variable, path))
+    headers = npz_headers(path)
+    chosen = _choose(headers, variable, path)
+    name = next(n for n, header in headers.items() if header is chosen)
+    return xr.DataArray(read_npz(path, name)[name])
 
 
 def _mat(path: Path, variable: str) -> xr.DataArray:
@@ -75,25 +86,42 @@ def _nc(path: Path, variable: str) -> xr.DataArray:
     engine = "scipy" if is_classic(path) else "h5netcdf"
     if engine == "scipy":
         check_classic(path)
-    else:
-        _check_netcdf(path)
+    never = set[str]() if engine == "scipy" else _never_written(path)
     try:
-        data = xr.load_dataset(path, engine=engine)
+        with xr.open_dataset(path, engine=engine) as data:
+            chosen = _choose({str(n): v for n, v in data.data_vars.items()}, variable, path)
+            if str(chosen.name) in never:
+                raise unwritten(f"{chosen.name} of {path}", f"all {chosen.size} values")
+            return chosen.load()
+    except (DataError, FileError):
+        raise
     except Exception as error:  # what xarray and its engines raise is not documented
         raise FileError(f"{path} is damaged or no netCDF file: {brief(error)}") from error
-    return _choose({str(n): v for n, v in data.data_vars.items()}, variable, path)
 
 
-def _check_netcdf(path: Path) -> None:
-    """Refuse a file on which the library that is to read it could end the process."""
+def _never_written(path: Path) -> set[str]:
+    """Small variables that are not there, as of grids; all else is seen to hold what it claims.
+
+    On other files the library that is to read them could end the process, or make up values.
+    """
+    never: set[str] = set()
 
     def see(name: str, item: Any) -> None:
-        numeric = isinstance(item, h5py.Dataset) and item.dtype.kind in "biufc"
-        if numeric and item.chunks and item.id.get_storage_size():
-            h5_array(item, path)
+        if not isinstance(item, h5py.Dataset) or not item.size or item.dtype.kind not in "biufc":
+            return
+        if bytes(np.bytes_(item.attrs.get("NAME", b""))).startswith(BARE):
+            return
+        if item.id.get_storage_size():
+            if item.chunks:
+                h5_array(item, path)
+        elif item.id.get_create_plist().get_layout() != h5py.h5d.COMPACT:
+            never.add(name)
+            if item.size * item.dtype.itemsize > SPARSE:
+                raise unwritten(f"{name} of {path}", f"all {item.size} values")
 
     with open_hdf5(path) as file:
         file.visititems(see)
+    return never
 
 
 def _csv(path: Path, variable: str) -> xr.DataArray:

@@ -16,6 +16,7 @@ import pandas as pd
 from striate.data import OnDisk
 from striate.errors import FileError
 from striate.files.blocks import ASIDE, Block, Read, floating, is_packed, opened
+from striate.files.cifti import axes, brain_models
 from striate.files.gifti import read_gifti
 from striate.files.places import vertex_targets, voxel_targets
 
@@ -356,20 +357,13 @@ def _cifti(
     block = Block(path, count, cells, np.dtype(kind), offset, *slope, across=True)
     read, dtype = block.reading(), block.floating
     with _understood(path):
-        header = nib.Cifti2Image.from_filename(path).header
-        for axis, there in enumerate((count, cells)):
-            # Axes take memory for as many places as the text says.
-            told = [int(m.index_count) for m in header.get_index_map(axis).brain_models]
-            if told and (min(told) < 0 or sum(told) != there):
-                raise FileError(f"{path} holds {count} × {cells} values, but its axis {axis}"
-                                f" describes {sum(told)} places")  # fmt: skip
-        rows, columns = header.get_axis(0), header.get_axis(1)
+        rows, columns = axes(path, nib, offset, (count, cells))
     if len(rows) != count or len(columns) != cells:
         raise FileError(f"{path} holds {count} × {cells} values, but describes {len(rows)} rows"
                         f" and {len(columns)} places")  # fmt: skip
     if isinstance(columns, nib.cifti2.BrainModelAxis):
         with _understood(path):
-            table = _brain_models(columns)
+            table = brain_models(columns)
     elif isinstance(columns, nib.cifti2.ParcelsAxis):
         table = pd.DataFrame(index=pd.Index(list(map(str, columns.name)), name="target"))
     else:
@@ -379,19 +373,3 @@ def _cifti(
     if isinstance(rows, nib.cifti2.LabelAxis):
         labels = tuple({int(k): str(v[0]) for k, v in one.items()} for one in rows.label)
     return Maps(path, (cells,), count, dtype, read, True, None, "", names, labels, table)
-
-
-def _brain_models(axis: Any) -> pd.DataFrame:
-    tables = []
-    for name, _, model in axis.iter_structures():
-        structure = str(name).removeprefix("CIFTI_STRUCTURE_")
-        side = {"LEFT": "lh", "RIGHT": "rh"}.get(structure.rpartition("_")[2], "")
-        if model.volume_shape is not None and (model.vertex < 0).all():
-            places = np.ravel_multi_index(model.voxel.T, model.volume_shape)
-            table = voxel_targets(places, tuple(model.volume_shape), model.affine)
-            table["hemisphere"] = side
-        else:
-            whose = side if structure.startswith("CORTEX_") else structure.lower()
-            table = vertex_targets(whose, model.vertex).assign(hemisphere=side)
-        tables.append(table.assign(structure=structure))
-    return pd.concat(tables)

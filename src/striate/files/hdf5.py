@@ -20,8 +20,8 @@ from striate.files.zips import BOMB, DEFLATE, LARGE
 
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
 """What h5py raises for a damaged file."""
-MOST = 1 << 20
-"""Objects of a file."""
+MOST = 20_000
+"""Objects of a file, each of which is looked at."""
 SPARSE = 1 << 20
 """Bytes of values that need not be stored, because they are all the same."""
 REMEMBERED = 1024
@@ -227,7 +227,10 @@ def _objects(file: h5py.File, path: Path) -> Iterator[Any]:
                 continue
             seen.add(mark)
             if len(seen) > MOST:
-                raise FileError(f"{path} holds more than {MOST} objects")
+                raise FileError(
+                    f"{path} holds more than {MOST} groups and data sets: store what belongs"
+                    " together as one"
+                )
             if isinstance(item, h5py.Group):
                 todo.append(item)
             yield item

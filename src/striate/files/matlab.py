@@ -24,6 +24,8 @@ CLASSES = {
 }  # fmt: skip
 """Number of a class of arrays → what MATLAB shows; other classes hold no numbers."""
 MATRIX, COMPRESSED = 14, 15
+LONGEST_HEAD = 4096
+"""Bytes within which a variable's name is found."""
 
 
 def read_mat(path: Path, wanted: str = "") -> dict[str, np.ndarray]:
@@ -54,6 +56,8 @@ def mat_variables(content: bytes, where: object, wanted: str = "") -> dict[str, 
     """As `read_mat`, of the content of a v5 file."""
     try:
         return _v5(content, wanted)
+    except MemoryError as error:
+        raise FileError(f"{where} unpacks to more than there is memory") from error
     except DamagedError as error:
         raise FileError(
             f"{where} is damaged or no MATLAB file: {error}; copy or download it again"
@@ -92,16 +96,20 @@ def _v5(content: bytes, wanted: str) -> dict[str, np.ndarray]:
         raise DamagedError("it does not begin as one of v5 to v7.3; save it with -v7")
     order = "<" if content[126:128] == b"IM" else ">"
     variables: dict[str, np.ndarray] = {}
+    taken = 0
     left = memoryview(content)[128:]
     while len(left) >= 8:
         element, left = _element(left, order, padded=False)
         if element.kind == COMPRESSED:
+            if wanted and _called(element.content, order) not in (wanted, None):
+                continue
             element = _inflated(element.content, order)
         if element.kind != MATRIX:
             raise DamagedError(f"an element of type {element.kind} stands where a variable belongs")
-        found = _matrix(element.content, order, wanted)
+        found = _matrix(element.content, order, wanted, len(content), taken)
         if found is not None:
             variables[found[0]] = found[1]
+            taken += found[1].nbytes
     if len(left):
         raise DamagedError("it ends within a tag")
     if wanted and wanted not in variables:
@@ -148,8 +156,25 @@ def _inflated(packed: memoryview, order: str) -> Element:
     return Element(kind, memoryview(content))
 
 
-def _matrix(content: memoryview, order: str, wanted: str) -> tuple[str, np.ndarray] | None:
-    """Name and values of a variable; None when it holds no real numbers, or is not wanted."""
+def _called(packed: memoryview, order: str) -> str | None:
+    """The name of a packed variable, of which only the beginning is unpacked; None if not told."""
+    try:
+        begin = memoryview(zlib.decompressobj().decompress(packed[:LONGEST_HEAD], LONGEST_HEAD))[8:]
+        for _ in range(2):
+            begin = _element(begin, order)[1]
+        return bytes(_element(begin, order)[0].content).decode("latin1")
+    except (zlib.error, DamagedError):
+        return None
+
+
+def _matrix(
+    content: memoryview, order: str, wanted: str, size: int, taken: int
+) -> tuple[str, np.ndarray] | None:
+    """Name and values of a variable; None when it holds no real numbers, or is not wanted.
+
+    Numbers are stored as narrow as they can be and become as wide as their class, which together
+    with the `taken` bytes of others may not be too much for a file of `size` bytes.
+    """
     flags, left = _element(content, order)
     if flags.kind != 6 or len(flags.content) != 8:
         raise DamagedError("a variable has no class")
@@ -174,5 +199,8 @@ def _matrix(content: memoryview, order: str, wanted: str) -> tuple[str, np.ndarr
     stored = np.dtype(order + TYPES[data.kind])
     if math.prod(shape) * stored.itemsize != len(data.content):
         raise DamagedError(f"{called!r} of shape {shape} does not fit {len(data.content)} bytes")
+    wide = taken + math.prod(shape) * np.dtype(CLASSES[word & 0xFF]).itemsize
+    if wide > LARGE and wide > BOMB * size:
+        raise DamagedError(f"its {size} bytes claim to unpack to {wide}")
     values = np.frombuffer(data.content, stored).reshape(shape, order="F")
     return called, values.astype(CLASSES[word & 0xFF])

@@ -32,6 +32,11 @@ class Header(NamedTuple):
     offset: int
 
     @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
     def size(self) -> int:
         """Bytes of the values."""
         return count_of(self.shape) * self.dtype.itemsize
@@ -96,6 +101,24 @@ def read_npz(path: Path, wanted: str = "") -> dict[str, np.ndarray]:
     return arrays
 
 
+def npz_headers(path: Path) -> dict[str, Header]:
+    """Shapes and dtypes of the arrays of a .npz archive by name, of which nothing else is read.
+
+    Raises
+    ------
+    FileError
+        As `read_npz`.
+
+    """
+    path = Path(path)
+    headers = {}
+    for member, info in zip_members(path).items():
+        name = member.removesuffix(".npy")
+        with open_member(path, info) as stream:
+            headers[name] = read_header(stream, info.file_size, f"{told(name)} of {path}")
+    return headers
+
+
 def read_header(stream: BufferedIOBase, size: int, where: object) -> Header:
     """Shape, order, dtype and place of the values; nothing of the header is run."""
     start = stream.read(8)
@@ -147,7 +170,10 @@ def _fits(header: Header, size: int, where: object) -> None:
 
 
 def _values(stream: BufferedIOBase, header: Header, where: object) -> np.ndarray:
-    values = np.empty(header.size, dtype=np.uint8)
+    try:
+        values = np.empty(header.size, dtype=np.uint8)
+    except MemoryError as error:
+        raise FileError(f"{where} has {header.size} bytes, more than there is memory") from error
     left = values.data
     while len(left):
         count = stream.readinto(left[:PIECE])

@@ -156,7 +156,7 @@ def _dtype(arguments: tuple[Any, ...], charge: Charge, small: Charge) -> Unbuilt
         if not isinstance(order, str) or order not in ("<", ">", "|", "="):
             told = repr(order[:20]) if isinstance(order, str) else type(order).__name__
             raise ValueError(f"an unknown order of bytes, {told}")
-        return base if order in "|=" else base.newbyteorder(order)
+        return base if order in "|=" else base.newbyteorder("<" if order == "<" else ">")
 
     return Unbuilt(build)
 

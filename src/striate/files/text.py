@@ -6,7 +6,7 @@ import csv
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import xarray as xr
@@ -18,6 +18,11 @@ MISSING = frozenset(
     ("", "#N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "-nan")
 )
 NAN = float("nan")
+MOST = 1 << 20
+"""Columns, and lines: their names are kept as text, which takes many times its size."""
+LONGEST = 1 << 26
+"""Letters of a line."""
+AS_NPY = "save its values as .npy, with numpy.save"
 
 
 def read_table(path: Path) -> xr.DataArray:
@@ -34,19 +39,46 @@ def read_table(path: Path) -> xr.DataArray:
     path = Path(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            return _table(csv.reader(stream, delimiter=_separator(path), strict=True), path)
+            mark = _separator(path)
+            measured = _Measured(stream, mark, path)
+            lines = csv.reader(measured, delimiter=mark, strict=True)
+            return _table(lines, path, measured)
+    except MemoryError as error:
+        raise FileError(f"{path} holds more than there is memory for: {AS_NPY}") from error
     except (UnicodeError, csv.Error) as error:
         raise FileError(f"{path} is damaged or no table: {error}") from error
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
+class _Measured:
+    """The lines of a file, refused before they are taken apart into too many values."""
+
+    def __init__(self, stream: TextIO, mark: str, path: Path) -> None:
+        self.stream, self.mark, self.path = stream, mark, path
+        self.cells = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self.stream.readline(LONGEST)
+        if not line:
+            raise StopIteration
+        # One value may go on over many lines, and the next ones with it.
+        self.cells += line.count(self.mark)
+        if self.cells >= MOST or len(line) >= LONGEST:
+            raise FileError(f"{self.path} has a line of more than {MOST} values: {AS_NPY}")
+        return line
+
+
 def _separator(path: Path) -> str:
     return "," if path.suffix.lower() == ".csv" else "\t"
 
 
-def _table(lines: Iterator[list[str]], path: Path) -> xr.DataArray:
+def _table(lines: Iterator[list[str]], path: Path, measured: _Measured) -> xr.DataArray:
     names = next(lines, [])
+    measured.cells = 0
     if not names:
         raise FileError(f"{path} is no table: it is empty")
     names = ["" if n.startswith("Unnamed: ") else n for n in names]
@@ -58,6 +90,9 @@ def _table(lines: Iterator[list[str]], path: Path) -> xr.DataArray:
     first: list[str] = []
     rest = array("d")
     for number, line in enumerate(lines, start=2):
+        measured.cells = 0
+        if number > MOST:
+            raise FileError(f"{path} has more than {MOST} lines: {AS_NPY}")
         if not line:
             continue
         if len(line) != len(names):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from striate.errors import DataError
+from striate.files.rebuild import plain_key
 
 
 def pickled(value: Any) -> bytes:

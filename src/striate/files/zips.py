@@ -18,6 +18,8 @@ DEFLATE = 1032
 BOMB, LARGE = 200, 100 << 20
 """Times its size that content of more than so many bytes may become."""
 LARGEST = 1 << 31
+MOST = 100_000
+"""Members of an archive."""
 KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
@@ -57,6 +59,14 @@ def zip_members(path: Path) -> dict[str, zipfile.ZipInfo]:
     with _opened(path) as archive:
         infos = archive.infolist()
     size = path.stat().st_size
+    if len(infos) > MOST:
+        raise FileError(f"{path} has {len(infos)} members, more than the {MOST} of any data set")
+    total = sum(info.file_size for info in infos)
+    if total > LARGE and total > BOMB * size:
+        raise FileError(
+            f"{path} claims to unpack from {size} to {total} bytes; copy or download the archive"
+            " again, or unpack it by hand"
+        )
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         name = info.filename

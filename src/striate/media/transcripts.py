@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import csv
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +17,13 @@ from striate.errors import DataError, FileError, some
 
 PER_CHUNK = ("text_per_tr", "words_per_tr", "onsets_per_tr", "durations_per_tr")
 WORDS = ("word", "onset", "duration")
+LARGEST = 1 << 24
+"""Bytes of a table; that of the words of a whole season has a tenth of them."""
+LONGEST = 1 << 16
+"""Letters of a list; fewer than a thousand words are said in a TR."""
+TEXT = r"""[uU]?(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")"""
+PLAIN = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf)|None|True|False"
+ITEM = re.compile(rf"\s*(?:({TEXT})|({PLAIN}))\s*(,|\Z)")
 
 
 def read_transcript(file: str | Path) -> pd.DataFrame:
@@ -114,6 +124,8 @@ def _table(file: str | Path) -> pd.DataFrame:
     marks = {".tsv": "\t", ".csv": ","}
     if path.suffix.lower() not in marks:
         raise FileError(f"{path} is neither .tsv nor .csv")
+    if path.stat().st_size > LARGEST:
+        raise FileError(f"{path} has more than the {LARGEST} bytes of any transcript: split it")
     try:
         table = pd.read_csv(
             path,
@@ -122,9 +134,12 @@ def _table(file: str | Path) -> pd.DataFrame:
             dtype=str,
             keep_default_na=False,
         )
-    except (ValueError, pd.errors.EmptyDataError) as error:
+    except (ValueError, OverflowError, MemoryError, csv.Error) as error:
         raise FileError(f"{path} is no table: {error}") from error
     table.columns = pd.Index([str(c).strip() for c in table.columns], dtype=object)
+    if table.columns.has_duplicates:
+        twice = table.columns[table.columns.duplicated()]
+        raise FileError(f"{path} has columns twice ({some(twice)}): keep one of each")
     return table
 
 
@@ -132,7 +147,7 @@ def _unpacked(table: pd.DataFrame, file: str | Path) -> pd.DataFrame:
     absent = [c for c in PER_CHUNK[1:] if c not in table]
     if absent:
         raise FileError(f"{file} has words_per_tr, but not {some(absent)}")
-    lines: list[tuple[str, float, float, int]] = []
+    lines: list[tuple[Any, ...]] = []
     for line, cells in enumerate(zip(*(table[c] for c in PER_CHUNK[1:]), strict=True)):
         words, onsets, durations = (_list(cell, file, line) for cell in cells)
         if not len(words) == len(onsets) == len(durations):
@@ -141,34 +156,56 @@ def _unpacked(table: pd.DataFrame, file: str | Path) -> pd.DataFrame:
                 f" {len(durations)} durations; correct it"
             )
         for word, onset, duration in zip(words, onsets, durations, strict=True):
-            lines.append((str(word), _number(onset), _number(duration), line))
+            times = (_number(time, file, line) for time in (onset, duration))
+            lines.append((word, *times, line))
     return pd.DataFrame(lines, columns=[*WORDS, "chunk"]).astype(
         {"word": object, "onset": float, "duration": float, "chunk": int}
     )
 
 
-def _list(cell: str, file: str | Path, line: int) -> list[object]:
+def _list(cell: str, file: str | Path, line: int) -> list[str]:
+    """The items of a printed list: texts without their quotes, all else as it stands there."""
     if _empty(cell):
         return []
+    if len(cell) > LONGEST:
+        raise DataError(
+            f"{file}: line {line + 2} holds a list of {len(cell)} letters, but what is said in a TR"
+            f" takes at most {LONGEST}; correct it"
+        )
+    told = cell.strip()
+    found, at, inside = list[str](), 0, told[1:-1].strip()
+    whole = (told[:1], told[-1:]) in (("[", "]"), ("(", ")"))
+    while whole and at < len(inside):
+        match = ITEM.match(inside, at)
+        whole = match is not None
+        if match is not None:
+            found.append(_unquoted(match[1], file, line) if match[1] else match[2])
+            at = match.end()
+    if not whole:
+        raise DataError(
+            f"{file}: line {line + 2} holds no list of words or numbers: {cell[:60]!r}; correct it"
+        )
+    return found
+
+
+def _unquoted(text: str, file: str | Path, line: int) -> str:
     try:
-        # Lists that were printed by NumPy hold nan, which is no literal.
-        found = ast.literal_eval(cell.replace("nan", "None") if "'" not in cell else cell)
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        raise DataError(f"{file}: line {line + 2} holds no list: {cell[:60]!r}") from error
-    if not isinstance(found, list | tuple):
-        raise DataError(f"{file}: line {line + 2} holds no list: {cell[:60]!r}")
-    return list(found)
+        return str(ast.literal_eval(text))
+    except (ValueError, SyntaxError, MemoryError) as error:
+        raise DataError(f"{file}: line {line + 2} holds no word: {text[:60]!r}") from error
 
 
 def _empty(cell: object) -> bool:
     return str(cell).strip().lower() in ("", "nan", "n/a", "none")
 
 
-def _number(value: object) -> float:
+def _number(text: str, file: str | Path, line: int) -> float:
     try:
-        return float(str(value))
-    except ValueError:
-        return float("nan")
+        return float("nan" if _empty(text) else text)
+    except ValueError as error:
+        raise DataError(
+            f"{file}: line {line + 2} holds {text[:40]!r}, where seconds belong"
+        ) from error
 
 
 def _numbers(cells: pd.Series, name: str, file: str | Path) -> pd.Series:

@@ -121,6 +121,21 @@ def test_what_is_not_predicted_is_counted_and_nothing_is_written(tmp_path):
         ours.write_submission({"": predicted[""].isel(target=[0])}, tmp_path / "out")
 
 
+def test_a_region_without_predictions_makes_the_score_partial(tmp_path):
+    ours = Algonauts2019(tree(tmp_path), subjects=3)
+    predicted, truth = mean_of(ours), ours.responses()
+    whole = ours.official_score(truth, predicted)
+    assert set(whole) == {"official", "corrected"} and "of" not in whole["corrected"]
+    found = ours.official_score(truth, {"": predicted[""].isel(target=[1])})
+    assert set(found) == {"partial", "corrected"}
+    for one in found.values():
+        assert (one["not_predicted"], one["of"]) == (1, 2)
+    own = whole["official"]["by_roi"]["IT"]
+    assert found["partial"]["by_roi"] == {"IT": pytest.approx(own)}
+    assert found["partial"]["value"] == pytest.approx(own)
+    assert ours.official_score(truth, {}) == {}
+
+
 def test_predictions_by_subject_are_averaged_like_the_submission(tmp_path):
     ours = Algonauts2019(tree(tmp_path), subjects=3)
     truth = ours.responses()

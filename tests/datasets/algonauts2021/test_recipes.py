@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from striate.data import membership
 from striate.datasets import made_films, made_up
 from striate.datasets.algonauts2021 import Algonauts2021
 from striate.machine import Machine
@@ -70,6 +71,21 @@ def test_every_recipe_runs_on_its_twin(twin, machine, tmp_path, name):
     predicted = report.predicted["sub02"]
     assert {"0041", "0043"} <= set(predicted.row.values)
     assert np.isfinite(predicted.values).all()
+
+
+def test_the_baseline_predicts_voxels_in_no_region(twin, machine, tmp_path):
+    layers = '[["net.features.2"], ["net.features.12"]]'
+    small = ["features.net.weights=none", "features.net.size=64", "features.net.frames=4"]
+    small += ['features.net.nodes=["features.2", "features.12"]', "inner.folds=2"]
+    small += [f"member.layer.sweep={{ features = {layers} }}", 'dataset.subjects=["sub02"]']
+    small += [f"dataset.path={twin[0]}", "dataset.track=full"]
+    report = run_recipe(load_recipe("algonauts2021/baseline", small), tmp_path, machine)
+    assert not membership(report.truth["sub02"]).any(axis=1).all()
+    scores = report.summary["scores"]
+    assert "official" in scores and scores["pearson"]["not_predicted"] == 0
+    # The member of regions alone lacks them, which is told of it and stops nothing.
+    part = report.summary["members"]["best_layer"]
+    assert "official" not in part and 0 < part["partial"]["not_predicted"] < part["partial"]["of"]
 
 
 def test_the_readme_names_every_recipe():

@@ -109,5 +109,40 @@ def test_what_is_not_predicted_is_counted():
     assert Algonauts2021("").official_score({}, {}) == {}
     predicted = {s: b.copy(data=b.values.copy()) for s, b in truth.items()}
     predicted["sub02"].values[:3, 1] = np.nan
-    with pytest.raises(DataError, match="3 of 360 responses are not predicted"):
+    with pytest.raises(DataError, match=r"3 of 160 responses of sub02 are not predicted.*v1"):
         Algonauts2021("").official_score(truth, predicted)
+
+
+@pytest.mark.parametrize("track", ["mini", "full"])
+def test_voxels_and_subjects_without_predictions_make_the_score_partial(track):
+    rng = np.random.default_rng(5)
+    truth = made(rng)
+    predicted = {s: b.copy(data=b.values + rng.standard_normal(b.shape)) for s, b in truth.items()}
+    ours = Algonauts2021("", track=track)
+    keep = {"sub01": [0, 2, 4], "sub02": [1, 2, 3]}
+    less = {s: b.isel(target=keep[s]) for s, b in predicted.items()}
+    found = ours.official_score(truth, less)
+    assert set(found) == {"partial", "corrected"}
+    alone = ours.official_score({s: b.isel(target=keep[s]) for s, b in truth.items()}, less)
+    for name, same in (("partial", "official"), ("corrected", "corrected")):
+        assert (found[name]["not_predicted"], found[name]["of"]) == (3, 9)
+        assert found[name]["value"] == pytest.approx(alone[same]["value"])
+        assert "of" not in alone[same]
+    one = ours.official_score(truth, {"sub02": predicted["sub02"]})
+    assert (one["partial"]["not_predicted"], one["partial"]["of"]) == (5, 9)
+    assert ours.official_score(truth, {"": predicted["sub01"].isel(target=[])}) == {}
+
+
+def test_what_is_left_out_agrees_with_what_is_done():
+    rng = np.random.default_rng(6)
+    truth = made(rng)
+    predicted = {s: b.copy(data=b.values + rng.standard_normal(b.shape)) for s, b in truth.items()}
+    bare = Algonauts2021("", track="full", quirks=("unnormalised",))
+    found = bare.official_score(truth, predicted)
+    every = [
+        np.corrcoef(b.values[:, k], predicted[s].values[:, k])[0, 1]
+        for s, b in truth.items()
+        for k in range(b.shape[1])
+    ]
+    assert found["official"]["value"] == pytest.approx(np.mean(every))
+    assert found["official"]["left_out"] == 0 and found["corrected"]["left_out"] == 1

@@ -2,11 +2,14 @@
 
 import io
 import pickle
+import shutil
 import zipfile
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from striate.cli import app
 from striate.data import has_truth
 from striate.datasets.algonauts2021 import Algonauts2021
 from striate.datasets.algonauts2021.tree import PEOPLE, ROIS, SUBJECTS
@@ -183,3 +186,48 @@ def test_without_responses_the_form_is_checked(sent, tmp_path):
     whole = {r: {s: rng.standard_normal((102, 3)) for s in SUBJECTS} for r in ROIS["mini"]}
     write_pickle(tmp_path / "mini_track.pkl", whole)
     blind.check_submission(tmp_path / "mini_track.pkl")
+
+
+def test_all_subjects_of_the_copy_are_checked_whatever_is_in_use(place, sent, tmp_path):
+    content = less(raw(sent.with_suffix(".pkl")), "EBA", "sub02", lambda v: v[:, 1:])
+    write_pickle(tmp_path / "mini_track.pkl", content)
+    for few in (Algonauts2021(place, subjects=("sub01",)), Algonauts2021(place, rois=("V1",))):
+        few.check_submission(sent)
+        assert few.submission_warnings(sent) == []
+        with pytest.raises(DataError, match="EBA of sub02 has shape"):
+            few.check_submission(tmp_path / "mini_track.pkl")
+
+
+def test_arrays_whose_width_the_copy_does_not_tell_are_named(place, sent, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(place, copy)
+    (copy / PEOPLE / "mini_track" / "sub03" / "FFA.pkl").unlink()
+    (line,) = Algonauts2021(copy).submission_warnings(sent)
+    assert "the responses of FFA of sub03" in line and "unchecked" in line
+    words = ["check-submission", str(sent), "algonauts2021", f"path={copy}"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "fits this copy" in done.output and "beware: this copy lacks" in done.output
+    (line,) = Algonauts2021(tmp_path).submission_warnings(sent)
+    assert "responses of the mini track" in line
+
+
+def test_an_earlier_submission_stays_until_the_next_is_whole(
+    place, predicted, sent, tmp_path, monkeypatch
+):
+    for suffix in (".pkl", ".zip"):
+        shutil.copy(sent.with_suffix(suffix), tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    def full(*_):
+        raise OSError("no space left on device")
+
+    other = {s: -b for s, b in predicted["mini"].items()}
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "write", full)
+        with pytest.raises(FileError, match="no space left"):
+            Algonauts2021(place).write_submission(other, tmp_path)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    Algonauts2021(place).write_submission(other, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(before)
+    assert (tmp_path / "mini_track.zip").read_bytes() != before["mini_track.zip"]

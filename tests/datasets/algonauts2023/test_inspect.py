@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 
-from striate.datasets.algonauts2023 import Algonauts2023
+from striate.datasets.algonauts2023 import Algonauts2023, files
 from striate.datasets.algonauts2023.files import fmri_file, image_folder
 from striate.datasets.algonauts2023.masks import class_file, mapping_file, mask_file
 from striate.errors import FileError
@@ -73,6 +73,11 @@ BROKEN = {
         lambda p: npy(fmri_file(p, "rh"), lambda v: v[:, 1:]), "wrong", "rh_training_fmri.npy"),
     "an image too few": (
         lambda p: npy(fmri_file(p, "rh"), lambda v: v[1:]), "wrong", "rh_training_fmri.npy"),
+    "nothing but zeros": (
+        lambda p: npy(fmri_file(p, "lh"), np.zeros_like), "wrong", "lh_training_fmri.npy"),
+    "nothing but one row": (
+        lambda p: npy(fmri_file(p, "lh"), lambda v: np.repeat(v[:1], len(v), 0)), "wrong",
+        "lh_training_fmri.npy"),
     "NaN": (
         lambda p: npy(fmri_file(p, "rh"), lambda v: np.where(v == v[0, 0], np.nan, v)),
         "wrong", "rh_training_fmri.npy"),
@@ -148,3 +153,42 @@ def test_an_empty_folder_tells_where_to_get_it(tmp_path):
         list(Algonauts2023(tmp_path).inspect())
     facts = str(Algonauts2023.facts)
     assert "lh_training_fmri.npy" in facts and "arXiv:2301.03198" in facts
+
+
+def test_vertices_that_never_vary_are_told(tree):
+    def still(values):
+        values = values.copy()
+        values[:, [3, 7]] = 0.25
+        values[:, 9] = 0
+        values[1, 9] = 1.0
+        return values
+
+    npy(fmri_file(tree / "subj06", "lh"), still)
+    text = "\n".join(map(str, found(tree, "there")))
+    assert "float32; 2 vertices never vary" in text and text.count("never vary") == 1
+    assert not found(tree, "wrong")
+
+
+def test_counts_other_than_the_release_on_a_copy_of_its_size(tree, monkeypatch):
+    """The release is made as small as the copy, but for one count."""
+    place = tree / "subj06"
+    shapes = [np.load(fmri_file(place, h), mmap_mode="r").shape for h in ("lh", "rh")]
+    tests = len(list(image_folder(place, "test").iterdir()))
+    right = {"subj06": (shapes[0][0], tests, shapes[0][1], shapes[1][1])}
+    monkeypatch.setattr(files, "COUNTS", right)
+    assert not found(tree, "wrong") and not found(tree, "missing")
+    monkeypatch.setattr(files, "COUNTS", {**right, "subj07": right["subj06"]})
+    (line,) = found(tree, "missing")
+    assert line.told == "no subj07: no submission without them"
+    for where, change, kind, told in (
+        (0, 1, "missing", "the last 1 of"),
+        (1, 2, "missing", "the last 2 of"),
+        (1, -1, "wrong", "(the release has"),
+        (2, 1, "wrong", "(the release has"),
+        (3, -1, "wrong", "(the release has"),
+    ):
+        counts = list(right["subj06"])
+        counts[where] += change
+        monkeypatch.setattr(files, "COUNTS", {"subj06": tuple(counts)})
+        (line,) = found(tree, kind)
+        assert told in line.told, (where, change)

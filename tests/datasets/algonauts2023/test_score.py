@@ -81,9 +81,16 @@ def test_hidden_rows_unknown_ceilings_and_what_lacks():
     assert found["official"]["without_ceiling"] == 1
     assert found["official"]["value"] == pytest.approx(50)
     found = score(truth, {"subj01": block(PREDICTED)[:, :2]})
-    assert found["official"]["not_predicted"] == 1 and found["official"]["vertices"] == 2
-    assert found["official"]["value"] == pytest.approx(62.5)
+    assert set(found) == {"partial", "corrected"}
+    assert found["partial"]["vertices"] == 2
+    assert found["partial"]["value"] == pytest.approx(62.5)
+    for one in found.values():
+        assert (one["not_predicted"], one["of"]) == (1, 3)
+    two = truth | {"subj02": block(y, CEILING, subject="subj02")}
+    found = score(two, {"subj01": block(p)})
+    assert found["partial"]["value"] == pytest.approx(41.6667, abs=1e-4)
+    assert (found["corrected"]["not_predicted"], found["corrected"]["of"]) == (3, 6)
     p[1, 1] = p[2, 1] = np.nan
-    with pytest.raises(DataError, match=r"2 of 12 predictions of subj01 are NaN.*lh.000001"):
+    with pytest.raises(DataError, match=r"2 of 12 predictions of subj01 .*lh.000001"):
         score(truth, {"subj01": block(p)})
     assert score(truth, {"subj02": block(PREDICTED, subject="subj02")}) == {}

@@ -3,7 +3,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from striate.cli import app
 from striate.data import label_responses
 from striate.datasets.algonauts2023 import Algonauts2023
 from striate.datasets.algonauts2023.submission import FOLDER
@@ -76,9 +78,62 @@ def test_what_was_written_is_accepted_and_replaced(tree, predicted, written):
     before = written.read_bytes()
     assert ours.write_submission(predicted, written.parent) == written
     assert len(written.read_bytes()) == len(before)
+
+
+def test_a_submission_is_of_the_whole_copy_whatever_is_in_use(tree, predicted, written, tmp_path):
     one = Algonauts2023(tree, ("subj06",), ("rh",))
-    with pytest.raises(DataError, match=r"holds .*subj01/lh_pred_test.npy.* take it out"):
-        one.check_submission(written)
+    one.check_submission(written)
+    with pytest.raises(DataError, match=r"every subject, but dataset\.subjects leaves out subj01"):
+        one.write_submission(predicted, tmp_path / "o")
+    with pytest.raises(DataError, match=r"dataset\.hemispheres leaves out lh of subj01"):
+        Algonauts2023(tree, hemispheres=("rh",)).write_submission(predicted, tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+    both = Algonauts2023(tree, ("subj06", "subj01"), ("rh", "lh"))
+    assert both.write_submission(predicted, tmp_path / "p").is_file()
+    root = tmp_path / FOLDER
+    shutil.copytree(written.parent / FOLDER, root)
+    shutil.rmtree(root / "subj01")
+    with pytest.raises(DataError, match=r"lacks subj01/lh_pred_test\.npy"):
+        one.check_submission(root)
+
+
+def test_what_a_copy_lacks_of_the_challenge_is_warned_of(tree, written, tmp_path):
+    lost, odd = Algonauts2023(tree).submission_warnings()
+    assert "lacks subj02, subj03" in lost and "eight subjects" in lost
+    assert "4 arrays have other shapes" in odd
+    assert "subj01/lh_pred_test.npy (30, 400) for (159, 19004)" in odd
+    less = tmp_path / "tree"
+    shutil.copytree(tree, less)
+    (less / "subj06/training_split/training_fmri/rh_training_fmri.npy").unlink()
+    told = "\n".join(Algonauts2023(less).submission_warnings())
+    assert "rh_training_fmri.npy: the challenge wants both hemispheres" in told
+    done = CliRunner().invoke(app, ["check-submission", str(written), f"path={tree}"])
+    assert done.exit_code == 0 and "fits this copy" in done.output
+    assert "beware: this copy lacks subj02" in done.output
+
+
+def test_the_command_warns_when_it_writes(tree, predicted, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    text = f'dataset = {{ use = "algonauts2023", path = "{tree}" }}\n'
+    text += '[features]\nx = { use = "array", path = "x.npy" }\n'
+    text += '[[member]]\nname = "m"\nfeatures = ["x"]\nencoder = "ridge"\n'
+    (tmp_path / "recipe.toml").write_text(text)
+    monkeypatch.setattr("striate.report.read_run", lambda _: SimpleNamespace(predicted=predicted))
+    done = CliRunner().invoke(app, ["submit", str(tmp_path)])
+    assert done.exit_code == 0, done.exception
+    assert "beware: this copy lacks subj02" in done.output
+    assert "arrays have other shapes" in done.output
+
+
+def test_what_never_varies_is_refused(tree, written, tmp_path):
+    root = tmp_path / FOLDER
+    shutil.copytree(written.parent / FOLDER, root)
+    for value in (0, 0.1):
+        shape = np.load(written.parent / FOLDER / "subj06/rh_pred_test.npy").shape
+        np.save(root / "subj06/rh_pred_test.npy", np.full(shape, value, np.float32))
+        with pytest.raises(DataError, match=r"subj06/rh_pred_test\.npy never varies"):
+            Algonauts2023(tree).check_submission(root)
 
 
 def test_what_is_not_predicted_is_counted_and_nothing_is_written(tree, predicted, tmp_path):

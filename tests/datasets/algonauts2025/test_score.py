@@ -176,3 +176,44 @@ def test_parcels_that_never_vary_count_nothing_in_one_score_and_not_in_the_other
     )
     hidden = {s: b.isel(row=np.flatnonzero(~has_truth(b))) for s, b in ours.responses().items()}
     assert ours.official_score(hidden, predicted) == {}
+
+
+def test_what_was_not_predicted_at_all_makes_the_score_partial(twin, tmp_path):
+    root = released(shutil.copytree(twin[0], tmp_path / "tree"))
+    ours = Algonauts2025(root, subjects=(1, 2))
+    test = {
+        s: b.isel(row=np.flatnonzero(b.season.values == "friends-s7")).load()
+        for s, b in ours.responses().items()
+    }
+    whole = noisy(test, 1.5)
+    assert "not_predicted" not in ours.official_score(test, whole)["official"]
+    block, guess = test["sub-01"], whole["sub-01"]
+    counted = block.scored.values.astype(bool)
+    r = pearson(block.values[counted], guess.values[counted])
+    # A subject, parcels, and a run that nothing predicts.
+    found = ours.official_score(test, {"sub-01": guess})
+    assert set(found) == {"partial", "corrected"}
+    for entry in found.values():
+        assert (entry["not_predicted"], entry["of"]) == (1000, 2000)
+        assert entry["value"] == pytest.approx(r.mean())
+        assert set(entry["by_subject"]) == {"sub-01"} and "runs" in entry
+    found = ours.official_score(test, {"sub-01": guess[:, 100:], "sub-02": whole["sub-02"]})
+    entry = found["partial"]
+    assert (entry["not_predicted"], entry["of"]) == (100, 2000) and "runs" not in entry
+    assert entry["by_subject"]["sub-01"] == pytest.approx(r[100:].mean())
+    left = np.flatnonzero(block.run.values != "friends_s07e01b")
+    found = ours.official_score(test, {"sub-01": guess[left], "sub-02": whole["sub-02"]})
+    for entry in (found["partial"], found["corrected"]):
+        assert (entry["runs_not_predicted"], entry["runs"]) == (1, 6)
+        assert (entry["not_predicted"], entry["of"]) == (0, 2000)
+    kept = left[counted[left]]
+    want = pearson(block.values[kept], guess.values[kept]).mean()
+    assert found["partial"]["by_subject"]["sub-01"] == pytest.approx(want)
+    json.dumps(found)
+    # A parcel that lacks one run, or one sample of it.
+    for rows in (block.run.values == "friends_s07e01b", np.arange(len(block)) == 20):
+        broken = guess.copy(deep=True)
+        broken[rows, 3] = np.nan
+        with pytest.raises(DataError, match=r"samples of sub-01 are not predicted.*s07e01"):
+            ours.official_score(test, {**whole, "sub-01": broken})
+    assert ours.official_score(test, {"sub-01": guess[:0]}) == {}

@@ -1,3 +1,4 @@
+import shutil
 import zipfile
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_archives_that_are_no_submissions(good, tmp_path):
     plain = tmp_path / "fmri_predictions_friends_s7.npy"
     write_object_npy(plain, content)
     for members, told in (
-        ([], "must hold fmri_predictions_friends_s7.npy alone"),
+        ([], "must hold fmri_predictions_friends_s7.npy or fmri_predictions_ood.npy alone"),
         (["a.npy", "b.npy"], "alone, but holds a.npy, b.npy"),
         (["a.pkl"], "alone"),
         (["out/a.npy"], "folder"),
@@ -149,24 +150,101 @@ def test_archives_that_are_no_submissions(good, tmp_path):
         ours.check_submission(tmp_path / "x.mat")
 
 
-@pytest.mark.parametrize(
-    ("test", "change", "told"),
-    [
-        ("ood", lambda films: films.pop("wot2"), "sub-05 lacks wot2"),
-        ("friends-s7", lambda films: films.update(s06e01a=films["s07e01a"]), "sub-05 has s06e01a"),
-        ("friends-s7", lambda films: films.clear(), "sub-05 lacks s07e01a"),
-    ],
-)
-def test_films_are_known_without_a_copy(tmp_path, test, change, told):
-    names = ["s07e01a", "s07e24d"]
-    if test == "ood":
-        films = ("chaplin", "mononoke", "passepartout", "planetearth", "pulpfiction", "wot")
-        names = [f"{f}{k}" for f in films for k in (1, 2)]
-    whole = {s: {n: np.zeros((12, 1000), dtype=np.float32) for n in names} for s in SUBJECTS}
+def whole(test, samples=12):
+    """A submission of every film of the release."""
+    films = ("chaplin", "mononoke", "passepartout", "planetearth", "pulpfiction", "wot")
+    names = [f"{f}{k}" for f in films for k in (1, 2)]
+    if test == "friends-s7":
+        names = [f"s07e{e:02d}{half}" for e in range(1, 24) for half in "ab"] + ["s07e23c"]
+    values = np.random.default_rng(0).standard_normal((samples, 1000)).astype(np.float32)
+    return {s: dict.fromkeys(names, values) for s in SUBJECTS}
+
+
+ALONE = {
+    "sub-05 lacks wot2": ("ood", lambda f: f.pop("wot2")),
+    "sub-05 has s07e01a": ("ood", lambda f: f.update(s07e01a=f["wot1"])),
+    "sub-05 has s06e01a": ("friends-s7", lambda f: f.update(s06e01a=f["s07e01a"])),
+    "sub-05 lacks s07e01a": ("friends-s7", lambda f: f.clear()),
+    "sub-05 lacks s07e23c": ("friends-s7", lambda f: f.pop("s07e23c")),
+    "sub-05 has s07e16c": ("friends-s7", lambda f: f.update(s07e16c=f["s07e01a"])),
+    r"s07e02a has shape \(0, 1000\)": (
+        "friends-s7",
+        lambda f: f.update(s07e02a=f["s07e01a"][:0]),
+    ),
+    r"s07e02a has shape \(10, 1000\), but must have \(more than 10, 1000\)": (
+        "friends-s7",
+        lambda f: f.update(s07e02a=f["s07e01a"][:10]),
+    ),
+    r"wot1 has shape \(1000,\)": ("ood", lambda f: f.update(wot1=f["wot1"][0])),
+    "chaplin1 never varies": ("ood", lambda f: f.update(chaplin1=0 * f["wot1"])),
+    "chaplin2 never varies": ("ood", lambda f: f.update(chaplin2=f["wot1"][[3] * 12])),
+}
+
+
+@pytest.mark.parametrize("told", ALONE)
+def test_what_is_known_without_a_copy(tmp_path, told):
+    test, change = ALONE[told]
+    content = whole(test)
     place = tmp_path / f"{file_name(test)}.npy"
-    write_object_npy(place, whole)
-    check(place, {}, test)
-    change(whole["sub-05"])
-    write_object_npy(place, whole)
+    write_object_npy(place, content)
+    check(place)
+    change(content["sub-05"])
+    write_object_npy(place, content)
     with pytest.raises(DataError, match=told):
-        check(place, {}, test)
+        check(place)
+
+
+def test_one_film_is_no_submission(tmp_path):
+    place = tmp_path / f"{file_name('friends-s7')}.npy"
+    one = np.random.default_rng(0).standard_normal((60, 1000)).astype(np.float32)
+    write_object_npy(place, {s: {"s07e01a": one} for s in SUBJECTS})
+    with pytest.raises(DataError, match="sub-01 lacks s07e01b"):
+        check(place)
+
+
+def test_a_submission_needs_all_four_subjects(twin, tmp_path):
+    ours = Algonauts2025(twin[0])
+    predicted = all_predicted(ours)
+    one = Algonauts2025(twin[0], subjects=(1,))
+    with pytest.raises(DataError, match=r"subjects 1, 2, 3, 5, but dataset.subjects is \[1\]"):
+        one.write_submission(predicted, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    turned = Algonauts2025(twin[0], subjects=(5, 3, 2, 1))
+    path = turned.write_submission(predicted, tmp_path / "turned")
+    assert tuple(read_object_npy(path.with_suffix(".npy"))) == SUBJECTS
+    tree = shutil.copytree(twin[0], tmp_path / "tree")
+    next(tree.glob("fmri/sub-03/target_sample*/*friends*")).unlink()
+    with pytest.raises(FileError, match=r"samples friends-s7 has of sub-03: fetch sub-03/target"):
+        Algonauts2025(tree).write_submission(predicted, tmp_path / "out")
+    # Its films are still those of the others.
+    content = read_object_npy(path.with_suffix(".npy"))
+    Algonauts2025(tree).check_submission(path)
+    del content["sub-03"]["s07e02a"]
+    place = tmp_path / "fmri_predictions_friends_s7.npy"
+    write_object_npy(place, content)
+    with pytest.raises(DataError, match="sub-03 lacks s07e02a"):
+        Algonauts2025(tree).check_submission(place)
+
+
+@pytest.mark.parametrize("subjects", [(1,), (2,), (1, 2, 3, 5)])
+def test_every_subject_of_the_copy_is_checked(good, tmp_path, subjects):
+    ours, content = good
+    short = {f: v[:3] for f, v in content["sub-02"].items()}
+    place = tmp_path / "fmri_predictions_friends_s7.npy"
+    write_object_npy(place, {**content, "sub-02": short})
+    with pytest.raises(DataError, match=r"sub-02 s07e01a has shape \(3, 1000\)"):
+        Algonauts2025(ours.path, subjects=subjects).check_submission(place)
+
+
+@pytest.mark.parametrize("named", ["friends-s7", "ood"])
+@pytest.mark.parametrize("test", ["friends-s7", "ood"])
+def test_the_films_of_a_submission_tell_its_test(twin, tmp_path, test, named):
+    ours = Algonauts2025(twin[0], test=test)
+    path = ours.write_submission(all_predicted(ours), tmp_path)
+    Algonauts2025(twin[0], test=named).check_submission(path)
+    content = read_object_npy(path.with_suffix(".npy"))
+    film = "wot2" if test == "ood" else "s07e02a"
+    del content["sub-01"][film]
+    write_object_npy(path.with_suffix(".npy"), content)
+    with pytest.raises(DataError, match=f"sub-01 lacks {film}"):
+        Algonauts2025(twin[0], test=named).check_submission(path.with_suffix(".npy"))

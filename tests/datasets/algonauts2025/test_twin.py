@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from striate.datasets import made_films
 from striate.datasets.algonauts2025 import Algonauts2025
 from striate.datasets.algonauts2025 import twin as made
 from striate.datasets.check import summary
-from striate.errors import FileError
+from striate.errors import DataError, FileError
 from striate.extractors.words import rates
 from striate.machine import Machine
 from striate.media import Frames, read_frames
@@ -89,8 +91,8 @@ def test_the_baseline_of_the_challenge_runs(twin, tmp_path):
     found = report.summary["members"]
     assert set(found) == {"published", "by_film"}
     assert all(-0.1 < m["official"]["value"] < 0.6 for m in found.values())
-    written = Algonauts2025(twin[0], subjects=(1,)).write_submission(report.predicted, tmp_path)
-    assert written.is_file()
+    written = Algonauts2025(twin[0]).write_submission(for_all(report.predicted), tmp_path)
+    Algonauts2025(twin[0]).check_submission(written)
 
 
 @pytest.mark.slow
@@ -105,6 +107,13 @@ def test_the_full_twin_has_true_shapes(tmp_path):
     assert has_truth(small).all() and len(truth) == 28
     used = sum(f.stat().st_blocks * 512 for f in (tmp_path / "full").rglob("*") if f.is_file())
     assert used < 1e9
+
+
+def for_all(predicted):
+    """The predictions of one subject, for each of the four."""
+    (block,) = predicted.values()
+    people = ("sub-01", "sub-02", "sub-03", "sub-05")
+    return {s: block.assign_coords(subject=("target", [s] * 1000)) for s in people}
 
 
 def light(twin, folder, streams):
@@ -125,10 +134,13 @@ def test_the_light_recipe_finds_what_words_drive(twin, tmp_path):
     assert known["Default"] - 0.06 < words["Default"] < known["Default"] + 0.02
     assert found["streams"]["Default"] == pytest.approx(words["Default"], abs=0.01)
     assert all(abs(words[n]) < 0.15 for n in ("Vis", "Cont", "SomMot"))
-    written = Algonauts2025(twin[0], subjects=(3,)).write_submission(predicted, tmp_path / "out")
+    ours = Algonauts2025(twin[0])
+    written = ours.write_submission(for_all(predicted), tmp_path / "out")
+    ours.check_submission(written)
     content = np.load(written.with_suffix(".npy"), allow_pickle=True).item()
-    assert list(content) == ["sub-03"]
     assert set(content["sub-03"]) == {"s07e01a", "s07e01b", "s07e02a"}
+    with pytest.raises(DataError, match="leave it out"):
+        replace(ours, subjects=(3,)).write_submission(predicted, tmp_path / "one")
 
 
 @pytest.mark.slow

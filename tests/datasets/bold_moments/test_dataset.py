@@ -300,8 +300,16 @@ def test_the_official_score_is_that_of_a_slow_loop(twin):
     learned = {s: b.isel(row=slice(0, 320)) for s, b in blocks.items()}
     assert ours.official_score(learned, predicted) == {}
     predicted["sub-06"] = predicted["sub-06"].isel(row=slice(1, None))
-    with pytest.raises(DataError, match=r"\d+ of \d+ responses to films of the test are not pred"):
+    with pytest.raises(DataError, match=r"20 of 800 responses to films of the test of sub-06"):
         ours.official_score(prepared, predicted)
+    first = prepared["sub-01"].sizes["target"]
+    del predicted["sub-06"]
+    found = ours.official_score(prepared, predicted)
+    assert set(found) == {"partial", "corrected"}
+    alone = ours.official_score({"sub-01": prepared["sub-01"]}, predicted)
+    for name, same in (("partial", "official"), ("corrected", "corrected")):
+        assert found[name]["value"] == pytest.approx(alone[same]["value"])
+        assert (found[name]["not_predicted"], found[name]["of"]) == (20, 20 + first)
 
 
 def test_there_is_no_submission(twin, tmp_path):

@@ -67,6 +67,15 @@ BROKEN = {
     "voxels last to first": (REGION, lambda p: changed(p, test=lambda v: v.T)),
     "fewer voxels in the test": (REGION, lambda p: changed(p, test=lambda v: v[..., 1:])),
     "wrong count of films": (REGION, lambda p: changed(p, train=lambda v: v[:-1])),
+    "nothing but zeros": (REGION, lambda p: changed(p, train=np.zeros_like)),
+    "no test but zeros": (REGION, lambda p: changed(p, test=np.zeros_like)),
+    "training rows in another order": (REGION, lambda p: changed(p, train=lambda v: v[::-1])),
+    "test rows in another order": (REGION, lambda p: changed(p, test=lambda v: v[::-1])),
+    "repeats in another order": (REGION, lambda p: changed(p, test=lambda v: v[:, ::-1])),
+    "voxels in another order": (
+        REGION,
+        lambda p: changed(p, train=lambda v: v[..., ::-1], test=lambda v: v[..., ::-1]),
+    ),
     "infinite": (REGION, lambda p: changed(p, test=lambda v: v * np.float32(np.inf))),
     "ceiling above 100": (
         REGION,
@@ -181,3 +190,33 @@ def test_a_broken_ceiling_of_a_surface_is_named(whole, tmp_path):
     assert wrong.file == str(path)
     (lost,) = [f for f in told(copy, ("missing",), space="fsaverage") if "ceilings" in f.told]
     assert lost.file == str(layout.ceiling_file("sub-01", "rh"))
+
+
+def test_voxels_that_never_vary_are_told(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "bmd")
+    for file in (REGION, REGION.replace("rFFA", "WB")):
+        (tmp_path / "bmd" / file).unlink()
+
+    def still(values):
+        values = values.copy()
+        values[:, :, 1] = 0.5
+        return values
+
+    changed(tmp_path / "bmd" / REGION.replace("rFFA", "lFFA"), train=still)
+    found = [f for f in told(tmp_path / "bmd", ("there",)) if "never vary" in f.told]
+    assert [Path(f.file).name for f in found] == [Path(REGION.replace("rFFA", "lFFA")).name]
+    assert "responses of train never vary in 1 of " in found[0].told
+    assert not told(tmp_path / "bmd")
+
+
+def test_rows_of_version_a_are_held_against_the_whole_brain(whole, tmp_path):
+    """Without files of indices, a voxel is known by its first responses of the test."""
+    shutil.copytree(whole, tmp_path / "bmd")
+    assert not told(tmp_path / "bmd", version="A")
+    (place,) = (tmp_path / "bmd").rglob("sub-01/FFA_TRavg-56789_allvoxel.pkl")
+    before = place.read_bytes()
+    for change in ({"train": lambda v: v[::-1]}, {"test": lambda v: v[::-1]}):
+        changed(place, **change)
+        (line,) = told(tmp_path / "bmd", version="A")
+        assert Path(line.file) == place and "WB" in line.told
+        place.write_bytes(before)

@@ -219,29 +219,7 @@ class Algonauts2023(Dataset):
     def submission_warnings(self, path: str | Path = "") -> list[str]:
         """What the challenge wants of a submission, and this copy does not have."""
         there = _subjects_in(self._root())
-        told = []
-        if lost := [s for s in files.COUNTS if s not in there]:
-            told.append(f"this copy lacks {some(lost, 8)}: the challenge wants eight subjects")
-        lost = [
-            str(file.relative_to(self._root()))
-            for subject in there
-            for file in (files.fmri_file(self._root() / subject, h) for h in files.HEMISPHERES)
-            if not file.is_file()
-        ]
-        if lost:
-            told.append(f"this copy lacks {some(lost)}: the challenge wants both hemispheres")
-        odd = []
-        for name, shape in self._wanted().items():
-            _, tests, left, right = files.COUNTS.get(name.partition("/")[0], (0, *shape, shape[1]))
-            released = tests, left if "/lh" in name else right
-            if shape != released:
-                odd.append(f"{name} {shape} for {released}")
-        if odd:
-            told.append(
-                f"{len(odd)} arrays have other shapes (test images, vertices) in this copy than the"
-                f" challenge wants: {some(odd, 2)}"
-            )
-        return told
+        return submission.shortcomings(self._root(), there, self._wanted())
 
     def inspect(self) -> Iterator[Finding]:
         """Go through every file of the copy: what is there, what is missing, what is wrong."""

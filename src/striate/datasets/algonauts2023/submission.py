@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from striate.datasets.algonauts2023 import files
 from striate.errors import DataError, FileError, some
 from striate.files import read_member, read_npy, zip_members
 
@@ -50,6 +51,33 @@ def write(folder: Path, arrays: Iterable[tuple[str, Float[np.ndarray, "row targe
         if created and not any(folder.iterdir()):
             folder.rmdir()
     return folder / f"{FOLDER}.zip"
+
+
+def shortcomings(
+    root: Path, subjects: Sequence[str], wanted: Mapping[str, tuple[int, int]]
+) -> list[str]:
+    """What the challenge wants of a submission and a copy with these subjects does not have.
+
+    `wanted` are the arrays that the copy asks for, and their shapes.
+    """
+    told = []
+    if lost := [s for s in files.COUNTS if s not in subjects]:
+        told.append(f"this copy lacks {some(lost, 8)}: the challenge wants eight subjects")
+    places = [files.fmri_file(root / s, h) for s in subjects for h in files.HEMISPHERES]
+    if lost := [str(p.relative_to(root)) for p in places if not p.is_file()]:
+        told.append(f"this copy lacks {some(lost)}: the challenge wants both hemispheres")
+    odd = []
+    for name, shape in wanted.items():
+        _, tests, left, right = files.COUNTS.get(name.partition("/")[0], (0, *shape, shape[1]))
+        released = tests, left if "/lh" in name else right
+        if shape != released:
+            odd.append(f"{name} {shape} for {released}")
+    if odd:
+        told.append(
+            f"{len(odd)} arrays have other shapes (test images, vertices) in this copy than the"
+            f" challenge wants: {some(odd, 2)}"
+        )
+    return told
 
 
 def check(path: Path, wanted: Mapping[str, tuple[int, int]]) -> None:

@@ -180,7 +180,7 @@ class Algonauts2025(Dataset):
         """
         if sorted(self.subjects) != sorted(PEOPLE):
             raise DataError(
-                f"a submission needs subjects {some(PEOPLE)}, but dataset.subjects is"
+                f"a submission needs subjects {some(PEOPLE, 4)}, but dataset.subjects is"
                 f" {list(self.subjects)}: leave it out"
             )
         asked = self._asked(self.test)

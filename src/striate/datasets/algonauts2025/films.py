@@ -100,7 +100,7 @@ def chunk_table(
     part: str,
     last: int,
 ) -> pd.DataFrame:
-    """One line per chunk of a film, indexed by ``name#0007``; behind the `last`, that one goes on."""
+    """One line per chunk of a film, indexed by ``name#0007``; behind it goes the `last` one on."""
     at, name = list(indices), movie.name
     columns = {
         "file": file,

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from striate.data import Responses, align, has_truth, membership
+from striate.datasets.scored import Share
 from striate.errors import DataError, some
 from striate.scores import average, flat, pearson
 from striate.scores.challenges import DROPPED
@@ -26,17 +28,36 @@ def official(
     `by_movie` beside it. In ``official`` a parcel without variance counts 0; ``corrected`` leaves
     it out. ``flat`` counts those.
 
+    Parcels, runs and subjects that were not predicted at all are left out; the score of the others
+    is then called ``partial``, and tells of both how many were ``not_predicted`` (for runs,
+    ``runs_not_predicted``): see `Share`.
+
     Raises
     ------
     DataError
-        When rows that count are not predicted; they are counted.
+        When a parcel is predicted on some rows only of the runs that are; samples are counted.
 
     """
-    found = [
-        (subject, movie, *_correlations(block, movie, predicted, subject))
-        for subject, block in truth.items()
-        for movie in _movies(block)
-    ]
+    share, runs, lost = Share("samples"), 0, 0
+    found = []
+    for subject, block in truth.items():
+        rows = _counted(block)
+        if not len(rows):
+            continue
+        own = block.isel(row=rows)
+        values = align(own, predicted)
+        kept, silent = _judged(own, values, subject)
+        runs += len(set(own["run"].values))
+        lost += len(set(own["run"].values)) - len(set(own["run"].values[kept]))
+        share.count(int(silent.sum()), len(silent))
+        films = _alone(own)
+        for movie in dict.fromkeys(films[kept].tolist()):
+            at = np.flatnonzero(kept & (films == movie))
+            measured, guess = np.asarray(own.isel(row=at).values), values[at]
+            r, still = np.full(len(silent), np.nan), np.zeros(len(silent), dtype=bool)
+            r[~silent] = pearson(measured[:, ~silent], guess[:, ~silent])
+            still[~silent] = flat(measured[:, ~silent], guess[:, ~silent])
+            found.append((subject, movie, r, still))
     if not found:
         return {}
     networks = {s: membership(truth[s]) for s in dict.fromkeys(s for s, *_ in found)}
@@ -69,13 +90,12 @@ def official(
             }
         return told
 
-    return {"official": entry(False), "corrected": entry(True)}
-
-
-def _movies(block: Responses) -> list[str]:
-    """The films of a block that are scored by themselves, and "" for all others together."""
-    rows = _counted(block)
-    return list(dict.fromkeys(_alone(block)[rows].tolist()))
+    told = share.told(entry(False), entry(True))
+    if not lost:
+        return told
+    both = {"partial" if n == "official" else n: e for n, e in told.items()}
+    counts = {"not_predicted": share.not_predicted, "of": share.of}
+    return {n: {**e, **counts, "runs_not_predicted": lost, "runs": runs} for n, e in both.items()}
 
 
 def _counted(block: Responses) -> np.ndarray:
@@ -86,26 +106,27 @@ def _counted(block: Responses) -> np.ndarray:
 
 
 def _alone(block: Responses) -> np.ndarray:
+    """The film that a row is scored with by itself, "" for all others together."""
     seasons = block["season"].values.astype(str).tolist()
     return np.array([s.removeprefix("ood-") if s.startswith("ood-") else "" for s in seasons])
 
 
-def _correlations(
-    block: Responses, movie: str, predicted: Mapping[str, Responses], subject: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Correlation of each parcel over the rows of a film (or of all), and which never vary."""
-    rows = _counted(block)
-    own = block.isel(row=rows[_alone(block)[rows] == movie])
-    values = align(own, predicted)
-    missing = np.isnan(values).any(axis=1)
+def _judged(
+    block: Responses, values: Float[np.ndarray, "row target"], subject: str
+) -> tuple[Bool[np.ndarray, " row"], Bool[np.ndarray, " target"]]:
+    """Rows of the runs that were predicted, and parcels that were not, in none of these."""
+    gaps, runs = np.isnan(values), block["run"].values.astype(str)
+    predicted = set(runs[~gaps.all(axis=1)].tolist())
+    kept = np.array([r in predicted for r in runs.tolist()], dtype=bool)
+    silent = gaps.all(axis=0)
+    missing = kept & gaps[:, ~silent].any(axis=1)
     if missing.any():
-        runs = dict.fromkeys(own["run"].values[missing].astype(str).tolist())
         raise DataError(
-            f"{int(missing.sum())} of {len(missing)} samples of {subject} are not predicted for"
-            f" every parcel, of {some(runs)}: add a member that predicts them"
+            f"{int(missing.sum())} of {int(kept.sum())} samples of {subject} are not predicted for"
+            f" every parcel, of {some(list(dict.fromkeys(runs[missing].tolist())))}: predict all"
+            " samples of a parcel, or none"
         )
-    measured = np.asarray(own.values)
-    return pearson(measured, values), flat(measured, values)
+    return kept, silent
 
 
 def _mean(values: Any) -> float:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from striate.datasets.bold_moments import shown
-from striate.datasets.bold_moments.marks import Marks, marks_of, never_vary
 from striate.datasets.bold_moments.files import (
     REPEATS,
     SURFACES,
@@ -25,6 +24,7 @@ from striate.datasets.bold_moments.files import (
     read_voxels,
     region_of,
 )
+from striate.datasets.bold_moments.marks import Marks, marks_of, never_vary
 from striate.datasets.facts import Finding, tried
 from striate.errors import some
 from striate.media.files import MEMBER

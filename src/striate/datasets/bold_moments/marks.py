@@ -43,8 +43,8 @@ class Marks:
         """
         if self.places and other.places:
             known = dict(zip(other.places, other.whole.tolist(), strict=True))
-            pairs = [(known.get(p), m) for p, m in zip(self.places, self.whole, strict=True)]
-            same = sum(k is not None and k == m for k, m in pairs)
+            pairs = list(zip(map(known.get, self.places), self.whole.tolist(), strict=True))
+            same = sum(k == m for k, m in pairs)
             unknown = sum(k is None for k, _ in pairs)
             return same, len(pairs) - same - unknown, unknown
         found = np.isin(self.whole, other.whole)

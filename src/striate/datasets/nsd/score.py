@@ -20,8 +20,8 @@ def explained(
 
     ``value`` is the mean over targets of all subjects of 100·r·|r| / ceiling within ±100,
     ``by_roi`` that of each region, ``by_subject`` that of each subject. ``zero_ceilings`` counts
-    targets left out for a ceiling of 0, ``not_predicted`` and ``of`` those without any prediction and all. Empty
-    without ceilings.
+    targets left out for a ceiling of 0, ``not_predicted`` those without any prediction,
+    ``of`` all. Empty without ceilings.
 
     Raises
     ------
