@@ -185,7 +185,13 @@ def test_recipes_that_are_run_elsewhere_are():
         assert name in text or f'"{name.partition("/")[2]}"' in text, (name, file)
 
 
-@pytest.mark.parametrize("name", HERE)
+LONG = ("algonauts2019/kit",)
+"""Recipes of several networks, of whose kind a shorter one runs in every suite."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in HERE]
+)
 def test_every_recipe_runs_on_its_twin(name, folder_twin, rdm_twin, scene_twin, machine, tmp_path):
     """With an untrained network: complete predictions, finite scores, no score above the known."""
     twins = {"algonauts2019": rdm_twin, "algonauts2023": scene_twin, "folder": folder_twin}

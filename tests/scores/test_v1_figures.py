@@ -57,7 +57,7 @@ def ceilings(recorded):
     [
         ("ncsnr", 0.777, 0.612, 0.670),
         ("split half", 0.822, 0.624, 0.716),
-        ("all halves", 0.843, 0.660, 0.737),
+        ("all halves", 0.843, 0.592, 0.737),
         ("explainable", 0.824, 0.597, 0.728),
         ("means", 0.799, 0.541, 0.688),
     ],
@@ -71,23 +71,27 @@ def test_ceilings_of_v1(ceilings, name, median, mean, reliable):
 
 
 def test_the_estimators_agree_on_which_voxels_have_signal(ceilings):
-    r = np.corrcoef([ceilings[n] for n in ("ncsnr", "split half", "all halves", "explainable")])
+    # Below 0 the published correction of halves runs far down; no signal is no signal.
+    names = ("ncsnr", "split half", "all halves", "explainable")
+    r = np.corrcoef([np.maximum(ceilings[n], 0) for n in names])
     assert r[1, 2] == pytest.approx(0.991, abs=0.008), "random halves approach all halves"
-    assert 0.8 < r.min() < 0.95
+    assert 0.95 < r.min() < 0.995
     strong = ceilings["all halves"] > 0.8
     spread = np.ptp([ceilings[n][strong] for n in ceilings], axis=0)
     assert np.median(spread) < 0.06
 
 
 def test_repeats_of_other_figures_have_no_ceiling(recorded):
-    """Dealt anew, the trials of one row share nothing: estimates scatter around 0."""
+    """Dealt anew, the trials of one row share nothing: estimates scatter around 0 or below."""
     _, responses, figures = recorded
     rng = np.random.default_rng(0)
     found = []
     for _ in range(25):
         dealt = by_figure(responses, rng.permutation(figures))
         found.append([np.mean(all_halves(dealt)), np.mean(split_half(dealt, splits=5))])
-    assert abs(np.mean(found, axis=0)).max() < 0.08
+    halves, random = np.mean(found, axis=0)
+    assert abs(random) < 0.08
+    assert -0.35 < halves < -0.1  # 2r / (1 + r) weighs a negative r more than a positive one
 
 
 def trials(figures, **columns):

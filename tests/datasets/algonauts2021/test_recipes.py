@@ -40,7 +40,10 @@ def test_planted_features_are_those_of_the_clips_by_id(twin):
         np.testing.assert_allclose(np.load(place / f"features_{kind}.npy"), found, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n.endswith("streams") else []) for n in RECIPES],
+)
 def test_every_recipe_runs_on_its_twin(twin, machine, tmp_path, name):
     """Untrained networks: complete predictions, finite scores, a hidden test that is predicted."""
     place, _ = twin

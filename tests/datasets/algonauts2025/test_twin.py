@@ -71,6 +71,7 @@ def test_the_twin_is_small_natural_and_the_same_again(twin, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_baseline_of_the_challenge_runs(twin, tmp_path):
     """With untrained networks and small images: all tests predicted, both members scored."""
     from striate.nets.repair import repair
