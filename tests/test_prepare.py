@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.data import label_responses, roi_names, row_table, target_table
+from striate.data import OnDisk, assemble, label_responses, roi_names, row_table, target_table
 from striate.errors import DataError, RecipeError
 from striate.prepare import Preparation
 from striate.registry import make
@@ -257,3 +257,16 @@ def test_single_repeats_have_no_ceiling_of_their_mean():
     given = label_responses(values, list("abcde"), target_labels={"ceiling": [0.8, 0.9]})
     assert "ceiling" in Preparation()({"s": given})["s"].coords
     assert "ceiling" not in Preparation(repeats="keep")({"s": given})["s"].coords
+
+
+def test_repeats_on_disk_are_averaged_as_those_in_memory(monkeypatch):
+    """Targets that differ in their repeats share one estimate, however they are read."""
+    values = RNG.standard_normal((30, 1, 1)) + RNG.standard_normal((30, 6, 4))
+    values[5, 2, 1:] = np.nan
+    held = block(values=values)
+    stored = assemble(OnDisk.of(values), row_table(held), target_table(held))
+    whole = Preparation()({"s1": held})["s1"]
+    monkeypatch.setattr("striate.prepare.PIECE", 2 * values[:, :1].nbytes)
+    found = Preparation()({"s1": stored})["s1"]
+    np.testing.assert_allclose(found.values, whole.values, atol=1e-12)
+    np.testing.assert_allclose(found.ceiling.values, whole.ceiling.values, atol=1e-12)

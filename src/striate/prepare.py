@@ -166,23 +166,29 @@ def _repeats(block: Responses, how: str) -> Responses:
     mean = np.empty(block.shape[:2], dtype=block.dtype)
     ceiling = np.empty(block.shape[1])
     step = max(1, PIECE // max(1, block[:, :1].nbytes)) if stays_on_disk(block) else len(ceiling)
-    for start in range(0, len(ceiling), max(1, step)):
-        part = slice(start, start + step)
+    parts = [slice(start, start + step) for start in range(0, len(ceiling), max(1, step))]
+    shown = has_truth(block) if wanted else np.zeros(0, dtype=bool)
+    # One estimate for all targets: which one it is must not depend on the pieces.
+    fewest = min((_fewest(block[shown, p].values) for p in parts), default=0) if wanted else 0
+    for part in parts:
         values = np.asarray(block[:, part].values)
         mean[:, part] = _moments(values, axis=2)[0]
         if wanted:
-            ceiling[part] = _reliability(values)
+            ceiling[part] = _reliability(values[shown], fewest)
     if wanted:
         targets["ceiling"] = ceiling
     return assemble(mean, rows, targets)
 
 
-def _reliability(values: np.ndarray) -> np.ndarray:
+def _fewest(values: np.ndarray) -> int:
+    """Repeats of the response that has the fewest."""
+    return int((~np.isnan(values)).sum(axis=2).min(initial=values.shape[2]))
+
+
+def _reliability(values: np.ndarray, fewest: int) -> np.ndarray:
     """Ceiling of the mean over the repeats there are, from their split halves."""
-    shown = values[~np.isnan(values).all(axis=(1, 2))]
-    least = (~np.isnan(shown)).sum(axis=2).min(initial=values.shape[2])
     # Split halves leave out rows shown once; their means are noisier and are scored too.
-    found = split_half(shown) if least > 1 else means_ceiling(shown)
+    found = split_half(values) if fewest > 1 else means_ceiling(values)
     return np.asarray(np.clip(np.nan_to_num(found), 0, 1))
 
 
