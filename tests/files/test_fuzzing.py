@@ -210,7 +210,7 @@ def test_wrong_values_are_seen():
     [
         (lambda path: {}["no"], "raised KeyError"),
         (lambda path: VALUES + 1 * (np.arange(30) == 3), "is wrong"),
-        (lambda path: np.ones(250 << 20, np.uint8).sum(), "raised|took 2.. MiB"),
+        (lambda path: np.ones(250 << 20, np.uint8).sum(), r"raised|took \d{3} MiB"),
         (lambda path: [None for _ in iter(int, 1)], "took|ended the process: signal SIG"),
         (lambda path: h5py.h5i.os_kill(), "raised AttributeError"),
         (lambda path: sys.modules["os"].kill(sys.modules["os"].getpid(), 11), "signal SIGSEGV"),
