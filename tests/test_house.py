@@ -39,6 +39,7 @@ TESTED_THROUGH = {
         "datasets/folder/twin.py",
         "datasets/made_up.py",
     ),
+    "encoders/test_ridge.py": ("encoders/linear.py",),
     "report/test_page.py": (
         "report/canvas.py",
         "report/contest.py",

@@ -126,6 +126,16 @@ class Machine:
         with closing(Workers(self.scheduler, self.threads)) as own:
             yield own
 
+    def has_gpu(self) -> bool:
+        """Whether `device` is a GPU that counts in double precision."""
+        if self.device == "auto" and sys.platform.startswith("linux"):
+            # Without its driver torch would find none, and takes a second to be asked.
+            if not any(Path(p).exists() for p in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")):
+                return False
+        elif self.device == "cpu":
+            return False
+        return bool(self.torch_device().type == "cuda")
+
     def torch_device(self) -> Any:
         """The torch device behind `device`."""
         import torch

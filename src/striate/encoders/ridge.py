@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from striate.data import Features, Responses, design, identities
+from striate.data import Features, Responses, identities
 from striate.data.responses import IDENTITY
-from striate.encoders.targets import Bucket, buckets, predicted
+from striate.encoders.linear import answered, fitted, lent
+from striate.encoders.targets import Bucket
 from striate.errors import RecipeError
 from striate.interfaces import Encoder, Group, with_learned
 from striate.machine import here
@@ -55,12 +56,12 @@ class Ridge(Encoder):
             When `start` is no fitted ridge over the same features and targets.
 
         """
-        parts = []
-        for shared in [[g] for g in groups] if self.penalty == "group" else [groups]:
-            for bucket in buckets(shared):
-                x = design(features, bucket.rows)
-                prior = None if start is None else _prior(start, bucket.targets, x.shape[1])
-                parts.append(self._solve(x, bucket, prior))
+
+        def solve(x: Any, y: Any, bucket: Bucket) -> dict[str, Any]:
+            prior = None if start is None else _prior(start, bucket.targets, x.shape[1])
+            return self._solve(x, y, bucket, prior)
+
+        parts = fitted(features, groups, solve, apart=self.penalty == "group")
         alphas = np.concatenate([p["alpha"] for p in parts])
         edges = [a for a in (min(self.alphas), max(self.alphas)) if len(self.alphas) > 1]
         note = {
@@ -70,10 +71,9 @@ class Ridge(Encoder):
         }
         return with_learned(self, parts_=parts, note_=note)  # type: ignore[no-any-return]
 
-    def _solve(
-        self, x: Float[np.ndarray, "row feature"], bucket: Bucket, prior: np.ndarray | None
-    ) -> dict[str, Any]:
-        y = bucket.values.astype(x.dtype, copy=False)
+    def _solve(self, x: Any, y: Any, bucket: Bucket, prior: np.ndarray | None) -> dict[str, Any]:
+        if prior is not None:
+            (prior,) = lent(prior)
         fit = ridge_cv(
             x,
             y if prior is None else y - x @ prior,
@@ -84,17 +84,14 @@ class Ridge(Encoder):
             threads=here().threads,
         )
         return {
-            "coef": np.asarray(fit.coef) + (0 if prior is None else prior),
-            "intercept": np.asarray(fit.intercept),
-            "alpha": np.asarray(fit.alpha, dtype=np.float64),
-            "targets": bucket.targets,
+            "coef": fit.coef if prior is None else fit.coef + prior,
+            "intercept": fit.intercept,
+            "alpha": fit.alpha,
         }
 
     def predict(self, features: Features, rows: Responses) -> Responses:
         """Predicted responses, row × target."""
-        x = design(features, rows)
-        parts: list[dict[str, Any]] = self.parts_  # type: ignore[attr-defined]
-        return predicted(rows, [(x @ p["coef"] + p["intercept"], p["targets"]) for p in parts])
+        return answered(self.parts_, features, rows)  # type: ignore[attr-defined]
 
 
 def _prior(start: Any, targets: pd.DataFrame, features: int) -> Float[np.ndarray, "feature target"]:
