@@ -55,7 +55,7 @@ class Need:
             )
 
 
-def size(count: float) -> str:
+def size(count: float | int) -> str:
     """Return a number of bytes for people.
 
     >>> size(3 << 30), size(5 << 20)
@@ -66,7 +66,7 @@ def size(count: float) -> str:
     return f"{max(1, round(count / (1 << 20)))} MiB"
 
 
-def fitting(threads: int | None, operations: float) -> int | None:
+def fitting(threads: int | None, operations: float | int) -> int | None:
     """Return the threads worth opening for so many operations: one where the work is small.
 
     >>> fitting(8, 1e6), fitting(8, 1e10)
