@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from striate.data import label_responses
 from striate.run import outcome
-from striate.run.outcome import intervals, rdm_permutation
+from striate.run.outcome import headline, intervals, rdm_permutation
+from striate.scores import score_table
 
 from .worlds import Bench
 
@@ -53,6 +55,24 @@ def test_members_that_predict_other_targets_are_not_compared():
     other = {"s": good["s"].isel(target=slice(4, 12))}
     assert not intervals(truth, {"other": other, "part": part}, "pearson", "part")[1]
     assert intervals(truth, {"good": good, "part": part}, "pearson", "part")[0]
+
+
+def test_intervals_lie_about_the_measured_median():
+    rng = np.random.default_rng(0)
+    signal = rng.standard_normal((40, 400))
+    # Two heaps of targets: scatter alone moves the median towards the gap between them.
+    noise = np.where(np.arange(400) < 180, 0.8, 0.3)
+    values = signal + noise * rng.standard_normal((40, 400))
+    ids = [f"i{k}" for k in range(40)]
+    truth, predicted = ({"s": label_responses(v, ids, subject="s")} for v in (values, signal))
+    table = score_table(truth, predicted, ["pearson"], "m")
+    measured = {"m": headline(table, ["pearson"])}
+    found, _ = intervals(truth, {"m": predicted}, "pearson", "m", measured)
+    low, high = found["interval"]
+    assert low < measured["m"]["pearson"]["median"] < high
+    loose, _ = intervals(truth, {"m": predicted}, "pearson", "m")
+    assert high - low == pytest.approx(loose["interval"][1] - loose["interval"][0])
+    assert not loose["interval"][0] < measured["m"]["pearson"]["median"] < loose["interval"][1]
 
 
 def test_too_large_data_have_no_intervals(monkeypatch):

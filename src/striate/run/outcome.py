@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from striate.data import Responses
 from striate.recipe import Recipe
@@ -45,9 +47,15 @@ def headline(table: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
 
 
 def intervals(
-    truth: Blocks, predicted: Mapping[str, Blocks], score: str, answer: str
+    truth: Blocks,
+    predicted: Mapping[str, Blocks],
+    score: str,
+    answer: str,
+    measured: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Intervals of the answer's median and its paired differences to every other member.
+
+    `measured` are the headlines of all members, about which the intervals then lie.
 
     Returns (interval of the median and by region, comparison by member); both empty when the data
     are too large to resample.
@@ -58,7 +66,12 @@ def intervals(
     last = predicted[answer]
     regions, told = membership_of(truth, last), _asked(truth, last)
     names, middle = ["", *regions], _medians(regions)
-    own = resampled(truth, last, score, middle, DRAWS)
+
+    def drawn(member: str, blocks: Blocks) -> np.ndarray:
+        draws = resampled(truth, blocks, score, middle, DRAWS)
+        return draws if measured is None else _about(draws, measured[member][score], names)
+
+    own = drawn(answer, last)
     low, high = interval(own)
     found = {"interval": [float(low[0]), float(high[0])], "draws": DRAWS}
     found["by_roi"] = {n: [float(low[k]), float(high[k])] for k, n in enumerate(names) if n}
@@ -67,13 +80,30 @@ def intervals(
         # Medians over other targets are not compared.
         if member == answer or _asked(truth, blocks) != told:
             continue
-        low, high = paired_interval(own, resampled(truth, blocks, score, middle, DRAWS))
+        low, high = paired_interval(own, drawn(member, blocks))
         comparisons[member] = {
             "score": score,
             "interval": [float(low[0]), float(high[0])],
             "by_roi": {n: [float(low[k]), float(high[k])] for k, n in enumerate(names) if n},
         }
     return found, comparisons
+
+
+def _about(
+    draws: Float[np.ndarray, "draw roi"], measured: Mapping[str, Any], names: Sequence[str]
+) -> Float[np.ndarray, "draw roi"]:
+    """Draws moved so that their means are the measured medians of all targets and of each region.
+
+    Resampling scatters every target, which moves the median of many that are unevenly spread: it
+    could lie outside of its own interval.
+    """
+    regions = measured.get("by_roi", {})
+    values = [measured["median"], *(regions.get(n, {}).get("median") for n in names[1:])]
+    centre = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a region that is never defined
+        shift = centre - np.nanmean(draws, axis=0)
+    return draws + np.where(np.isfinite(shift), shift, 0.0)
 
 
 def rdm_permutation(truth: Blocks, predicted: Blocks) -> dict[str, float]:

@@ -86,7 +86,7 @@ def run_recipe(
         predicted = Pooled(work, members, outer)
         ended = Pooled(work, [m.name for m in plan.ending()], final)
         scores, table = _scored(plan, truth, predicted)
-        found, comparisons = intervals(truth, predicted, first, answer)
+        found, comparisons = intervals(truth, predicted, first, answer, scores)
         scores[answer][first]["resampled"] = found
         fits = list(_fits(plan, work, outer))
         leakage = _measure(plan, work, leakage, truth, scores[answer][first]["median"])
