@@ -10,13 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from striate import Machine, load_recipe, run_recipe
+from striate import load_recipe, run_recipe
 from striate.datasets.folder import Folder
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 known = Folder.twin(folder / "twin")  # the best score that noise allows, by subject and region
 recipe = load_recipe("demo", [f"dataset.path={folder / 'twin'}"])
-report = run_recipe(recipe, out=folder / "runs", machine=Machine(store=folder / "store"))
+report = run_recipe(recipe, out=folder / "runs")
 found = report.scores.query("member == 'stack' and score == 'pearson'")
 found = found.groupby(["subject", "roi"])["value"].median()
 print(known.set_index(["subject", "roi"]).assign(found=found).round(3))

@@ -115,6 +115,24 @@ def test_predict_answers_for_new_images(place):
     assert np.corrcoef(table.ravel(), measured[[3, 7]].ravel())[0, 1] > 0.9
 
 
+def test_compare_tells_two_runs_apart(place):
+    changes = ["features.pixels.size=1", "near_duplicates=ignore"]
+    options = ["--out", "more", "--store", "store", "--quiet"]
+    done = striate("run", "pixels.toml", *changes, *options, folder=place)
+    assert done.returncode == 0, done.stderr
+    coarse = place / done.stdout.strip()
+    done = striate("compare", newest(place), coarse, "--out", place / "c", "--draws", 200)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    best = next(k for k, line in enumerate(lines) if newest(place).name in line)
+    assert best < next(k for k, line in enumerate(lines) if coarse.name in line)
+    assert "Differences" in done.stdout
+    assert (place / "c" / "comparison.html").is_file()
+    done = striate("compare", newest(place), "--quiet")
+    assert done.returncode == 2
+    assert "--members all" in done.stderr
+
+
 def test_submit_says_that_a_folder_has_no_submission(place):
     done = striate("submit", newest(place))
     assert done.returncode == 2
@@ -167,8 +185,8 @@ def test_processes_leave_out_what_is_broken(place):
 
 def test_list_names_what_there_is():
     done = striate("list").stdout
-    for name in ("folder/ridge", "algonauts2019", "squeezenet", "ridge", "zscore", "kfold"):
-        assert (name in done) == (name != "squeezenet")
+    for name in ("folder/ridge", "algonauts2019", "mobilenet", "ridge", "zscore", "kfold"):
+        assert (name in done) == (name != "mobilenet")
 
 
 def test_check_and_nodes(place):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import textwrap
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -38,21 +39,36 @@ LASSO = {"estimator": "sklearn.linear_model:Lasso", "options": {"alpha": 0.1}}
 # For each registered name a line of a recipe; "case" says which made-up problem suits it, or what
 # an extractor is shown where that is not images.
 ENCODERS = {
+    "banded": {"alphas": [1.0, 10.0, 100.0], "draws": 8},
     "best": {"case": members_case},
+    "elastic_net": {"n_alphas": 20},
+    "ensemble": {"case": members_case},
+    "fractional_ridge": {"folds": 3},
+    "kernel_ridge": {"alphas": [0.1, 1.0], "kernel": "rbf"},
+    "lasso": {"n_alphas": 20},
+    "least_squares": {},
     "mean": {"case": members_case},
+    "median": {"case": members_case},
+    "multitask": {"n_alphas": 20},
+    "pls": {"components": 3},
     "rdm": {"case": pairs_case},
     "rdm_best": {"case": pairs_case},
     "rdm_weighted": {"case": pairs_case},
+    "res": {"neighbours": [0, 20]},
     "ridge": {"alphas": [1.0, 10.0]},
     "sklearn": LASSO,
+    "softmax": {"case": members_case},
     "stack": {"case": members_case},
     "stitch": {"case": members_case},
+    "top": {"case": members_case},
+    "weighted": {"case": members_case, "weights": {"one": 0.7, "t*": 0.3}},
 }
 STEPS = {
     "context": {},
     "delays": {},
     "hrf": {"tr": 2.0},
     "pca": {"components": 4},
+    "polynomial": {},
     "power": {},
     "projection": {"components": 5},
     "window": {},
@@ -175,6 +191,9 @@ OTHER_WORDS = (
     *("columns", "repeats", "trials", "none", "kit", "ood"),
 )
 OTHERS_OF = {
+    ("best", "average"): "targets",
+    ("banded", "bands"): {"both": ["a", "b"]},
+    ("banded", "search"): "halving",
     ("algonauts2021", "rois"): ["V1"],
     ("algonauts2023", "hemispheres"): ["lh"],
     ("algonauts2025", "subjects"): [1],
@@ -183,6 +202,10 @@ OTHERS_OF = {
     ("nsd", "sessions"): [1],
     ("algonauts2021", "quirks"): ["inflated"],
     ("edges", "kind"): "sobel",
+    ("ensemble", "bounds"): [-1.0, 1.0],
+    ("ensemble", "each"): "target",
+    ("ensemble", "method"): "evolution",
+    ("ensemble", "scale"): "zscore",
     ("flow", "method"): "raft_small",
     ("flow", "options"): {"window": 3.0},
     ("hub", "model"): "{folder}/repository:other",
@@ -198,6 +221,8 @@ OTHERS_OF = {
     ("zoo", "flow_options"): {"window": 3.0},
     ("zoo", "options"): {"num_classes": 7},
     ("gabor", "colour"): "rgb",
+    ("weighted", "weights"): {"one": 0.5, "two": 0.5},
+    ("pca", "solver"): "exact",
     ("pixels", "colour"): "grey",
     ("torchvision", "model"): "squeezenet1_0",
     ("torchvision", "options"): {"num_classes": 7},
@@ -408,8 +433,12 @@ def changed(kind, name, component, field, folder):
     if isinstance(value, float):
         return value / 2 + 0.125
     if isinstance(value, tuple):
+        if value and all(isinstance(v, int | float) for v in value):
+            return [v + 1 if isinstance(v, int) else v / 2 for v in value]
         return ["b"]
-    for other in OTHER_WORDS:
+    hint = typing.get_type_hints(type(component)).get(field.name)
+    words = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else OTHER_WORDS
+    for other in words:
         try:
             make(type(component), vars(component) | {field.name: other}, name)
         except Exception:

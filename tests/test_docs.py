@@ -29,11 +29,10 @@ def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store that all documents share, in whatever process they are run: twins are all alike."""
-    base = tmp_path_factory.getbasetemp()
-    return str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "documents-store")
+@pytest.fixture
+def store(shared_store: Path) -> str:
+    """Twins are all alike: what one document has fitted, others read."""
+    return str(shared_store)
 
 
 def call(folder: Path, store: str, *arguments: str) -> str:
@@ -182,6 +181,7 @@ def test_film_recipe_of_the_readme_runs(tmp_path):
 @pytest.mark.parametrize(
     ("example", "shows"),
     [
+        ("compare.py", "4 pixels is better than 2 pixels"),
         ("first_encoder.py", "% of the ceiling"),
         ("own_encoder.py", "neighbours"),
         ("own_function.py", "layout"),

@@ -39,6 +39,9 @@ TESTED_THROUGH = {
         "datasets/folder/twin.py",
         "datasets/made_up.py",
     ),
+    "test_cli.py": ("cli/data.py", "cli/finished.py", "cli/options.py", "cli/recipes.py"),
+    "run/test_compare.py": ("run/reopened.py",),
+    "report/test_comparison.py": ("report/comparison_page.py",),
     "encoders/test_ridge.py": ("encoders/linear.py",),
     "report/test_page.py": (
         "report/canvas.py",

@@ -27,8 +27,8 @@ def rdm_twin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFra
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    return Machine(store=tmp_path_factory.mktemp("store"), quiet=True, threads=1)
+def machine(shared_store: Path) -> Machine:
+    return Machine(store=shared_store, quiet=True, threads=1)
 
 
 def medians(report, member=None):
@@ -185,7 +185,7 @@ def test_recipes_that_are_run_elsewhere_are():
         assert name in text or f'"{name.partition("/")[2]}"' in text, (name, file)
 
 
-LONG = ("algonauts2019/kit",)
+LONG = ("algonauts2019/kit", "folder/regressions")
 """Recipes of several networks, of whose kind a shorter one runs in every suite."""
 
 

@@ -17,8 +17,10 @@ _HOME = {
     "Report": "striate.report",
     "Stimuli": "striate.data",
     "StriateError": "striate.errors",
+    "compare": "striate.run",
     "load_recipe": "striate.recipe",
     "label_responses": "striate.data",
+    "out_of_fold": "striate.run",
     "run_recipe": "striate.run",
 }
 
@@ -29,8 +31,10 @@ __all__ = [
     "Report",
     "Stimuli",
     "StriateError",
+    "compare",
     "label_responses",
     "load_recipe",
+    "out_of_fold",
     "run_recipe",
 ]
 

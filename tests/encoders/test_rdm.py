@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import pdist, squareform
 
 from striate.data import ArraySpace, Features, align, label_responses
-from striate.encoders.rdm import RDM, BestRDM, WeightedRDM, layer_distances
+from striate.encoders.rdm import RDM, SIMILARITIES, BestRDM, WeightedRDM, layer_distances
 from striate.errors import DataError, RecipeError
 
 RNG = np.random.default_rng(0)
@@ -86,6 +86,23 @@ def test_planted_layers_are_found_across_subjects(encoder):
     else:
         assert fitted.weights_.argmax(axis=1).tolist() == [0, 2]
         assert fitted.weights_.min() >= 0
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_every_similarity_finds_the_planted_layers(similarity):
+    group = [block("one", PLANTED, f"s{k}", noise=0.5, seed=k) for k in range(8)]
+    group += [block("two", PLANTED, f"t{k}", noise=0.5, seed=k) for k in range(4)]
+    fitted = BestRDM(similarity=similarity).fit(FEATURES, [group])
+    assert fitted.choice_ == ["low", "high"]
+    order = np.random.default_rng(0).permutation(len(group[0]))
+    turned = block("one", PLANTED, "s", noise=0.2)[order]
+    assert BestRDM(similarity=similarity).fit(FEATURES, [[turned]]).choice_ == ["low", "high"]
+
+
+def test_whitened_similarities_need_every_pair():
+    made = block("one", PLANTED, "s", noise=0.2)
+    with pytest.raises(DataError, match=r"all 120 pairs of 16 stimuli, but .* on 119"):
+        BestRDM(similarity="whitened_cosine").fit(FEATURES, [[made[1:]]])
 
 
 @pytest.mark.parametrize("encoder", [BestRDM(), WeightedRDM()])

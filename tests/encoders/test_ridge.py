@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression, RidgeCV
 from sklearn.linear_model import Ridge as Reference
-from sklearn.linear_model import RidgeCV
 
 from striate.data import ArraySpace, Features, label_responses
-from striate.encoders.ridge import Ridge
+from striate.encoders.ridge import LeastSquares, Ridge
 from striate.encoders.sklearn import Regressor
 from striate.errors import DataError, RecipeError
 from striate.interfaces import learned
+from striate.solvers.ridge import ridge_cv
 from striate.splits import folds_of
 from striate.store import Unstorable, save_tree
 
@@ -144,6 +145,36 @@ def test_precision_follows_the_features():
     features = Features(single, p.ids)
     fitted = Ridge(ALPHAS).fit(features.rows(p.ids[:ROWS]), [[p.train]])
     assert fitted.predict(features, p.test).dtype == np.float32
+
+
+@pytest.mark.parametrize("folds", ["loo", "gcv"])
+def test_closed_forms_are_those_of_the_solver_and_refuse_units_of_several_rows(folds):
+    p = Problem()
+    fitted = Ridge(ALPHAS, folds=folds).fit(p.seen, [[p.train]])
+    expected = ridge_cv(p.x[:ROWS], p.y[:ROWS], ALPHAS, folds)
+    np.testing.assert_array_equal(alphas_of(fitted), expected.alpha)
+    np.testing.assert_allclose(
+        fitted.predict(p.features, p.test).values, expected.predict(p.x[ROWS:]), rtol=1e-9
+    )
+    units = np.array([f"u{k // 3}" for k in range(ROWS)], dtype=object)
+    train = p.train.assign_coords(unit=("row", units))
+    with pytest.raises(RecipeError, match=rf'"{folds}" .* 60 rows belong to 20 independent units'):
+        Ridge(ALPHAS, folds=folds).fit(p.seen, [[train]])
+    with pytest.raises(RecipeError, match="must be 2 or more, loo or gcv"):
+        Ridge(ALPHAS, folds=1)
+
+
+def test_least_squares_and_features_far_from_zero():
+    p = Problem()
+    far = (p.x + 1e4).astype(np.float32)
+    features = Features({"x": ArraySpace(p.ids, far)}, p.ids)
+    for encoder in (LeastSquares(), Ridge((1e-3,)), Ridge((1e-3,), folds="loo")):
+        fitted = encoder.fit(features.rows(p.ids[:ROWS]), [[p.train]])
+        exact = far.astype(np.float64)
+        peer = LinearRegression().fit(exact[:ROWS], p.y[:ROWS]).predict(exact[ROWS:])
+        np.testing.assert_allclose(fitted.predict(features, p.test).values, peer, atol=5e-3)
+    with pytest.raises(RecipeError, match="cannot start from another fit"):
+        LeastSquares().fit(p.seen, [[p.train]], start=fitted)
 
 
 def test_note_counts_penalties_at_the_ends():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import gamma
 
 from striate.data import ArraySpace, Features, Order
-from striate.encoders.steps import ZScore
+from striate.encoders.scale import ZScore
 from striate.encoders.timing import HRF, Context, Delays, haemodynamic_response
 from striate.errors import RecipeError
 from striate.registry import build

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from striate.data import ArraySpace, Features
-from striate.encoders.steps import Projection as Step
+from striate.encoders.reduce import Projection as Step
 from striate.errors import RecipeError
 from striate.nets.projection import Projection
 

@@ -1,5 +1,7 @@
 """Batches cover all targets once and fit; what cannot fit is refused with the estimate."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ def test_batches_cover_all_targets_and_fit(targets, fixed, each, room, shares, l
     memory = fixed + shares * each + room
     found = Need("a test", fixed, each).batches(targets, memory, largest=largest, shares=shares)
     assert found[0][0] == 0 and found[-1][1] == targets
-    assert all(a[1] == b[0] for a, b in zip(found[:-1], found[1:], strict=True))
+    assert all(a[1] == b[0] for a, b in pairwise(found))
     most = max(b - a for a, b in found)
     assert most >= 1 and fixed + shares * most * each <= memory
     assert most <= largest or not largest
@@ -31,7 +33,7 @@ def test_batches_cover_all_targets_and_fit(targets, fixed, each, room, shares, l
 
 def test_what_does_not_fit_is_refused_with_the_estimate():
     need = Need("ridge of 9 features", fixed=3 << 30, each=1 << 29)
-    with pytest.raises(StriateError, match=r"ridge of 9 features .* 4\.0 GiB .* 2\.0 GiB.*--memory"):
+    with pytest.raises(StriateError, match=r"of 9 features .* 4\.0 GiB .* 2\.0 GiB.*--memory"):
         need.batches(10, memory=2 << 30, shares=2)
     need.check(4 << 30, shares=2)
 

@@ -45,6 +45,29 @@ def test_double_accumulates_in_float64(kind):
     np.testing.assert_allclose(rdm, squareform(pdist(x.astype(np.float64), kind)), atol=1e-13)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("kind", ["matrix", "features"])
+@pytest.mark.parametrize("pretend_gpu", [False, True])
+def test_mahalanobis_is_scipys(dtype, kind, pretend_gpu, monkeypatch):
+    x = data(p=12, dtype=dtype)
+    before, q = x.copy(), np.random.default_rng(1).standard_normal((12, 20))
+    p = q @ q.T if kind == "matrix" else (q * q).sum(axis=1)
+    full = p if kind == "matrix" else np.diag(p)
+    expected = squareform(pdist(x.astype(np.float64), "mahalanobis", VI=full))
+    rdm = distances.mahalanobis_distances(x, p)
+    tolerance = 1e-10 if dtype == np.float64 else 1e-5
+    np.testing.assert_allclose(rdm, expected, rtol=tolerance, atol=tolerance)
+    np.testing.assert_array_equal(rdm, rdm.T)
+    np.testing.assert_array_equal(x, before)
+    assert rdm.dtype == dtype
+    squared = distances.squared_mahalanobis_distances(x, p, double=False)
+    np.testing.assert_allclose(squared, expected**2, rtol=1e-3 if dtype == np.float32 else 1e-10)
+    if pretend_gpu:
+        monkeypatch.setattr(distances, "on_cpu", lambda *a: (a, lambda b: b))
+    tensor = distances.mahalanobis_distances(torch.tensor(x), torch.tensor(p))
+    np.testing.assert_allclose(tensor.numpy(), rdm, rtol=1e-5, atol=1e-5)
+
+
 def test_close_rows_keep_their_distance():
     x = data(dtype=np.float32)
     x[1] = x[0]
@@ -75,5 +98,11 @@ def test_mistakes_are_named(dtype):
     x[4, 3] = np.inf
     with pytest.raises(DataError, match="row 4, feature 3"):
         distances.euclidean_distances(x)
+    with pytest.raises(DataError, match="does not belong to 50 features"):
+        distances.mahalanobis_distances(data(), np.ones(3))
+    with pytest.raises(DataError, match="must be positive"):
+        distances.mahalanobis_distances(data(), np.zeros(50))
+    with pytest.raises(DataError, match="not positive definite"):
+        distances.mahalanobis_distances(data(), np.ones((50, 50)))
     with pytest.raises(DataError, match="7 pairs"):
         distances.from_pairs(np.zeros(7))

@@ -1,5 +1,7 @@
 """The fast ridge agrees with scikit-learn, himalaya and a plain float64 SVD."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,9 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeCV
 from threadpoolctl import threadpool_info
 
-from striate.errors import DataError
-from striate.solvers import _ridge_blocks
-from striate.solvers.ridge import ridge, ridge_cv
+from striate.errors import DataError, StriateError
+from striate.solvers import _budget, _ridge_blocks
+from striate.solvers.ridge import ridge, ridge_cv, ridge_need
 
 ALPHAS = [0.1, 1.0, 10.0, 100.0, 1000.0]
 
@@ -182,11 +184,14 @@ def test_constant_columns_and_targets(p, dtype):
 
 @pytest.mark.parametrize("p", [20, 150])
 def test_blocks_waves_and_threads_change_rounding_only(p, monkeypatch):
+    monkeypatch.setattr(_budget, "SMALL", 0)
     x, y = problem(100, p, targets=130)
     folds = np.arange(100) // 20
     whole = ridge_cv(x, y, ALPHAS, folds, threads=1)
     before = threadpool_info()
-    for memory, threads in [(1, 1), (1 << 20, 1), (1 << 30, 3)]:
+    need = ridge_need(100, p)
+    least = need.fixed + need.each
+    for memory, threads in [(least, 1), (least + (1 << 20), 1), (1 << 30, 3)]:
         parts = ridge_cv(x, y, ALPHAS, folds, memory=memory, threads=threads)
         np.testing.assert_allclose(parts.loss, whole.loss, rtol=1e-9)
         np.testing.assert_allclose(parts.coef, whole.coef, rtol=1e-6, atol=1e-10)
@@ -194,6 +199,29 @@ def test_blocks_waves_and_threads_change_rounding_only(p, monkeypatch):
     assert threadpool_info() == before
     monkeypatch.setattr(_ridge_blocks, "BLOCK", 17)
     np.testing.assert_allclose(ridge_cv(x, y, ALPHAS, folds).loss, whole.loss, rtol=1e-9)
+    with pytest.raises(StriateError, match=rf"ridge of {p} features on 100 rows needs at least"):
+        ridge_cv(x, y, ALPHAS, folds, memory=least - 1, threads=1)
+
+
+@pytest.mark.parametrize(("n", "p"), [(900, 150), (400, 390), (200, 1500)])
+@pytest.mark.parametrize(
+    ("folds", "dtype"), [("kfold", np.float32), ("kfold", np.float64), ("loo", np.float32)]
+)
+def test_memory_stays_within_what_is_stated(n, p, folds, dtype):
+    x, y = problem(n, p, targets=300, dtype=dtype)
+    closed = folds == "loo"
+    need = ridge_need(n, p, 4, closed=closed)
+    result = (p * 300 + 300 * (len(ALPHAS) + 4)) * 8
+    labels = folds if closed else np.random.default_rng(0).integers(0, 4, n)
+    ridge_cv(x, y[:, :20], ALPHAS, labels)  # first calls import
+    for memory in (need.fixed + 20 * need.each, 1 << 30):
+        tracemalloc.start()
+        ridge_cv(x, y, ALPHAS, labels, memory=memory, threads=1)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak <= memory + result
+        if memory < 1 << 30:
+            assert peak >= 0.2 * memory  # and no more is asked for than is sensible
 
 
 def test_a_target_does_not_depend_on_its_neighbours():
@@ -256,5 +284,25 @@ def test_mistakes_are_named():
         ridge_cv(x, y, [1.0], folds * 0)
     with pytest.raises(DataError, match="float32 but y is float64"):
         ridge(x.astype(np.float32), y, 1.0)
+    with pytest.raises(DataError, match=r"penalty has shape \(2,\) for 7 targets"):
+        ridge_cv(x, y, [1.0], folds, penalty=np.array([0, 1]))
+    with pytest.raises(DataError, match="'each': choose target, global, or give a label"):
+        ridge_cv(x, y, [1.0], folds, penalty="each")
+    with pytest.raises(DataError, match="'lco': choose loo, gcv"):
+        ridge_cv(x, y, [1.0], "lco")
     with pytest.raises(DataError, match="0 features"):
         ridge(x[:, :0], y, 1.0)
+
+
+@pytest.mark.parametrize("p", [10, 80])
+def test_targets_of_a_region_share_a_penalty(p):
+    x, y = problem(50, p, targets=9)
+    folds, labels = np.arange(50) % 5, np.repeat([3, -1, 7], 3)
+    fit = ridge_cv(x, y, ALPHAS, folds, penalty=labels)
+    for label in np.unique(labels):
+        alone = ridge_cv(x, y[:, labels == label], ALPHAS, folds, penalty="global")
+        np.testing.assert_array_equal(fit.alpha[labels == label], alone.alpha)
+        np.testing.assert_allclose(fit.coef[:, labels == label], alone.coef, rtol=1e-9, atol=1e-12)
+    assert len(set(fit.alpha)) > 1
+    each = ridge_cv(x, y, ALPHAS, folds, penalty=np.arange(9))
+    np.testing.assert_array_equal(each.alpha, ridge_cv(x, y, ALPHAS, folds).alpha)

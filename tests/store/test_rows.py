@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.errors import DataError, FileError
-from striate.store import Entry, atomic
+from striate.store import Entry, arrays, atomic
 from striate.store.rows import RowsMissingError
 
 from .toy import KEY, row_of
@@ -145,6 +145,26 @@ def test_a_block_removed_by_another_process_is_missed_in_time(tmp_path):
     with pytest.raises(RowsMissingError):
         entry.read("a", digests)
     np.testing.assert_array_equal(entry.read("a", digests[:4]), rows_of(digests[:4]))
+
+
+def test_a_file_cut_while_it_is_in_use_is_an_error(tmp_path):
+    entry, digests = filled(tmp_path)
+    entry.read("a", digests)
+    file = entry.folder / "blocks" / atomic.digest_of(*digests[:4]) / "0-a.npy"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(FileError, match=r"0-a.npy ends too early"):
+        entry.read("a", digests)
+    np.testing.assert_array_equal(entry.read("a", digests[4:]), rows_of(digests[4:]))
+
+
+def test_rows_that_follow_one_another_are_one_read(tmp_path):
+    file, rows = tmp_path / "a.npy", np.arange(24, dtype=np.int16).reshape(8, 3)
+    arrays.write_array(file, rows)
+    start, out = file.stat().st_size - rows.nbytes, np.full((6, 3), -1, np.int16)
+    arrays.read_rows(file, start, [2, 3, 4, 0, 7], out, [1, 2, 3, 5, 0])
+    np.testing.assert_array_equal(out, [rows[7], *rows[2:5], [-1, -1, -1], rows[0]])
+    with pytest.raises(FileError, match="cannot be read"):
+        arrays.read_rows(tmp_path / "b.npy", start, [0], out, [0])
 
 
 def test_a_system_that_refuses_to_read_is_no_damage(tmp_path, monkeypatch):

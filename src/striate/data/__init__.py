@@ -1,7 +1,7 @@
 """The three containers: what was shown, what networks made of it, what the brain answered."""
 
 from striate.data.disk import OnDisk, Opened, in_pieces, stays_on_disk
-from striate.data.features import ArraySpace, Features, Order, Space, design, places_of
+from striate.data.features import ArraySpace, Computed, Features, Order, Space, design, places_of
 from striate.data.responses import (
     Responses,
     align,
@@ -25,6 +25,7 @@ from striate.data.stimuli import Shown, Stimuli, natural_key
 
 __all__ = [
     "ArraySpace",
+    "Computed",
     "Features",
     "OnDisk",
     "Opened",

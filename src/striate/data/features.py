@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Protocol, runtime_checkable
@@ -59,6 +59,27 @@ class ArraySpace:
         if index == list(range(len(self.ids))):
             return self.values
         return self.values[index]
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """A feature space that is never held: its values are computed from others when it is read.
+
+    `compute` takes the values of each of the `sources` for some stimuli, and must not depend on
+    which other stimuli are asked for.
+
+    >>> halves = Computed((ArraySpace(("a", "b"), np.eye(2)),), lambda x: x / 2)
+    >>> halves.read(["b"])
+    array([[0. , 0.5]])
+    """
+
+    sources: tuple[Space, ...]
+    compute: Callable[..., Shaped[np.ndarray, "stimulus ..."]]
+    key: str = ""
+
+    def read(self, ids: Sequence[str]) -> Shaped[np.ndarray, "stimulus ..."]:
+        """Values of the named stimuli, in the order asked for."""
+        return self.compute(*[s.read(ids) for s in self.sources])
 
 
 @dataclass(frozen=True, eq=False)

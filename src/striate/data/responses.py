@@ -342,9 +342,9 @@ def _place(rows: np.ndarray, targets: np.ndarray) -> tuple[Any, ...]:
 
 
 def _table(block: Responses, dim: str) -> pd.DataFrame:
-    index = pd.Index(block[dim].values, name=dim)
-    columns = {str(n): c.values for n, c in block.coords.items() if c.dims == (dim,) and n != dim}
-    return pd.DataFrame(columns, index=index)
+    # As variables: to make a labelled array of each label takes longer than all the rest.
+    labels = {str(n): c.values for n, c in block.coords.variables.items() if c.dims == (dim,)}
+    return pd.DataFrame(labels, index=pd.Index(labels.pop(dim), name=dim))
 
 
 def _lone(pieces: Sequence[Responses]) -> bool:

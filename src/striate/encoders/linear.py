@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from striate.data import Features, Responses, design
 from striate.encoders.targets import Bucket, buckets, predicted
+from striate.errors import RecipeError
 from striate.interfaces import Group
 from striate.machine import here
 
@@ -44,9 +45,45 @@ def designs(
 
 
 def answered(parts: Sequence[Part], features: Features, rows: Responses) -> Responses:
-    """Predictions of all parts: features times coefficients, plus intercepts."""
+    """Predictions of all parts: features times coefficients, plus intercepts.
+
+    A part with ``center`` and ``level`` is answered about the means of its training rows, which
+    leaves features far from zero their digits.
+    """
     x = design(features, rows)
-    return predicted(rows, [(x @ p["coef"] + p["intercept"], p["targets"]) for p in parts])
+    return predicted(
+        rows,
+        [
+            (
+                (x - p["center"]) @ p["coef"] + p["level"]
+                if "center" in p
+                else x @ p["coef"] + p["intercept"],
+                p["targets"],
+            )
+            for p in parts
+        ],
+    )
+
+
+def held_out(bucket: Bucket, folds: int | str, seed: int) -> Int[np.ndarray, " row"] | str:
+    """Inner folds that part no unit, or the closed form that was asked for instead.
+
+    Raises
+    ------
+    RecipeError
+        When rows are to be left out one at a time, but a unit has several of them.
+
+    """
+    if not isinstance(folds, str):
+        return bucket.folds(folds, seed)
+    units = bucket.units()
+    if len(set(units)) < len(units):
+        raise RecipeError(
+            f'folds = "{folds}" leaves out one row at a time, but {len(units)} rows belong to'
+            f" {len(set(units))} independent units, whose rows would predict each other: ask for a"
+            " number of folds"
+        )
+    return folds
 
 
 def lent(*arrays: np.ndarray) -> tuple[Any, ...]:

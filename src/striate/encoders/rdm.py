@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from striate.data import (
     Features,
@@ -22,10 +22,22 @@ from striate.data import (
 from striate.encoders.targets import from_nothing
 from striate.errors import DataError
 from striate.interfaces import Encoder, Group, with_learned
-from striate.solvers import distances
-from striate.solvers.similarity import nonnegative_layers, spearman
+from striate.machine import here
+from striate.solvers import distances, rank_similarity, similarity, whitened
+from striate.solvers.similarity import nonnegative_layers
 
 Distance: TypeAlias = Literal["correlation", "euclidean", "squared_euclidean", "cosine"]
+
+Similarity: TypeAlias = Literal[
+    "spearman",
+    "pearson",
+    "cosine",
+    "rho_a",
+    "kendall_tau_a",
+    "kendall_tau_b",
+    "whitened_cosine",
+    "whitened_pearson",
+]
 
 MEASURES: dict[str, Callable[..., Any]] = {
     "correlation": distances.correlation_distances,
@@ -33,7 +45,16 @@ MEASURES: dict[str, Callable[..., Any]] = {
     "euclidean": distances.euclidean_distances,
     "squared_euclidean": distances.squared_euclidean_distances,
 }
-
+SIMILARITIES: dict[str, Callable[..., Any]] = {
+    "spearman": rank_similarity.spearman,
+    "pearson": similarity.pearson,
+    "cosine": similarity.cosine,
+    "rho_a": rank_similarity.rho_a,
+    "kendall_tau_a": rank_similarity.kendall_tau_a,
+    "kendall_tau_b": rank_similarity.kendall_tau_b,
+    "whitened_cosine": whitened.whitened_cosine,
+    "whitened_pearson": whitened.whitened_pearson,
+}
 
 LARGEST = 1 << 28
 """Bytes of RDMs that are remembered."""
@@ -105,6 +126,21 @@ def _measured(group: Group, target: str) -> list[Responses]:
     return found
 
 
+def _triangle(rows: Responses) -> Int[np.ndarray, " row"]:
+    """The order of rows that makes them the upper triangle of one RDM of all their stimuli."""
+    ids, place = np.unique(slots(rows), return_inverse=True)
+    first, second = np.sort(place.reshape(-1, 2), axis=1).T
+    code = first * len(ids) + second
+    order = np.argsort(code)
+    every = len(ids) * (len(ids) - 1) // 2
+    if len(np.unique(code[first != second])) != every or len(code) != every:
+        raise DataError(
+            f"a whitened similarity needs all {every} pairs of {len(ids)} stimuli, but a target was"
+            f" measured on {len(code)}: choose another similarity, such as spearman"
+        )
+    return order
+
+
 def _sets(blocks: Sequence[Responses]) -> list[list[Responses]]:
     """Blocks gathered by their rows: the subjects of each image set."""
     sets: dict[tuple[str, ...], list[Responses]] = {}
@@ -141,10 +177,13 @@ class RDM(Encoder):
 class BestRDM(Encoder):
     """For each target, the space whose distances agree best with the training pairs.
 
-    Agreement is the mean Spearman correlation with the RDMs of subjects and times.
+    Agreement is the mean `similarity` with the RDMs of subjects and times, the Spearman correlation
+    unless another is asked for. The whitened ones (Diedrichsen et al. 2021, arXiv:2007.02789) need
+    every pair of an image set: a target with pairs that were not measured is an error.
     """
 
     distance: Distance = "correlation"
+    similarity: Similarity = "spearman"
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> BestRDM:
         """A copy that knows each target's space."""
@@ -154,17 +193,27 @@ class BestRDM(Encoder):
         for group, table in zip(groups, targets, strict=True):
             for target in table.index:
                 scores = [
-                    spearman(
-                        layer_distances(features, same[0], self.distance),
-                        np.concatenate([b.values.T for b in same]).astype(np.float64),
-                    )
-                    for same in _sets(_measured(group, target))
+                    self._agreement(features, same) for same in _sets(_measured(group, target))
                 ]
                 choice.append(names[int(np.argmax(np.concatenate(scores, axis=1).mean(axis=1)))])
                 note[f"space of {target}"] = choice[-1]
         return with_learned(  # type: ignore[no-any-return]
             self, choice_=choice, targets_=target_tables(targets), note_=note
         )
+
+    def _agreement(
+        self, features: Features, same: Sequence[Responses]
+    ) -> Float[np.ndarray, "layer subject"]:
+        """How alike each layer and each measured RDM of one image set are."""
+        layers = layer_distances(features, same[0], self.distance)
+        brain = np.concatenate([b.values.T for b in same]).astype(np.float64)
+        if self.similarity.startswith("whitened"):
+            order = _triangle(same[0])
+            layers, brain = layers[:, order], brain[:, order]
+        asked = {"threads": here().threads}
+        if self.similarity not in ("pearson", "cosine"):
+            asked["memory"] = here().memory
+        return np.asarray(SIMILARITIES[self.similarity](layers, brain, **asked))
 
     def predict(self, features: Features, rows: Responses) -> Responses:
         """The RDM of each target's space."""

@@ -1,4 +1,4 @@
-"""Ridge regression of all targets at once, each with its own penalty."""
+"""Ridge regression of all targets at once, each with its own penalty, or with none at all."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from jaxtyping import Float
 
 from striate.data import Features, Responses, identities
 from striate.data.responses import IDENTITY
-from striate.encoders.linear import answered, fitted, lent
-from striate.encoders.targets import Bucket
+from striate.encoders.linear import Part, answered, fitted, held_out, lent
+from striate.encoders.targets import Bucket, from_nothing
 from striate.errors import RecipeError
 from striate.interfaces import Encoder, Group, with_learned
 from striate.machine import here
-from striate.solvers.ridge import ridge_cv
+from striate.solvers.ridge import ridge, ridge_cv
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Ridge(Encoder):
     alphas
         Candidate penalties, in units of squared features summed over rows.
     folds, seed
-        Inner folds.
+        Inner folds. ``loo``: rows are left out one at a time, in closed form, where each is a unit
+        of its own; ``gcv``: generalised cross-validation, likewise.
     penalty
         ``target``: each target its own; ``group``: one for all targets of a group that were
         measured on the same rows.
@@ -39,13 +40,12 @@ class Ridge(Encoder):
     """
 
     alphas: tuple[float, ...] = tuple(float(f"1e{k}") for k in range(8))
-    folds: int = 5
+    folds: int | Literal["loo", "gcv"] = 5
     seed: int = 0
     penalty: Literal["target", "group"] = "target"
 
     def __post_init__(self) -> None:
-        if not self.alphas or min(self.alphas) < 0:
-            raise RecipeError(f"ridge: alphas = {self.alphas} must be penalties of 0 or more")
+        check_choice("ridge", self.alphas, self.folds)
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Ridge:
         """A copy with coefficients (feature × target), intercepts and penalties.
@@ -62,13 +62,7 @@ class Ridge(Encoder):
             return self._solve(x, y, bucket, prior)
 
         parts = fitted(features, groups, solve, apart=self.penalty == "group")
-        alphas = np.concatenate([p["alpha"] for p in parts])
-        edges = [a for a in (min(self.alphas), max(self.alphas)) if len(self.alphas) > 1]
-        note = {
-            "features": int(parts[0]["coef"].shape[0]),
-            "median penalty": float(np.median(alphas)),
-            "targets whose penalty is at an end of the grid": int(np.isin(alphas, edges).sum()),
-        }
+        note = noted(parts, self.alphas, parts[0]["coef"].shape[0])
         return with_learned(self, parts_=parts, note_=note)  # type: ignore[no-any-return]
 
     def _solve(self, x: Any, y: Any, bucket: Bucket, prior: np.ndarray | None) -> dict[str, Any]:
@@ -78,20 +72,63 @@ class Ridge(Encoder):
             x,
             y if prior is None else y - x @ prior,
             self.alphas,
-            bucket.folds(self.folds, self.seed),
+            held_out(bucket, self.folds, self.seed),
             penalty="global" if self.penalty == "group" else "target",
             memory=here().memory,
             threads=here().threads,
         )
-        return {
-            "coef": fit.coef if prior is None else fit.coef + prior,
-            "intercept": fit.intercept,
-            "alpha": fit.alpha,
-        }
+        kept = {n: getattr(fit, n) for n in ("coef", "intercept", "center", "level", "alpha")}
+        if prior is not None:
+            kept["coef"] = fit.coef + prior
+            kept["level"] = fit.level + fit.center @ prior
+        return kept
 
     def predict(self, features: Features, rows: Responses) -> Responses:
         """Predicted responses, row × target."""
         return answered(self.parts_, features, rows)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class LeastSquares(Encoder):
+    """Ordinary least squares, of least norm where features outnumber rows or depend on each other.
+
+    The baseline that shrinks nothing: a ridge without a penalty, with nothing to choose.
+    """
+
+    def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> LeastSquares:
+        """A copy with coefficients (feature × target) and intercepts."""
+        from_nothing(self, start)
+
+        def solve(x: Any, y: Any, bucket: Bucket) -> dict[str, Any]:
+            fit = ridge(x, y, 0.0, memory=here().memory, threads=here().threads)
+            return {n: getattr(fit, n) for n in ("coef", "intercept", "center", "level")}
+
+        parts = fitted(features, groups, solve)
+        note = {"features": int(parts[0]["coef"].shape[0])}
+        return with_learned(self, parts_=parts, note_=note)  # type: ignore[no-any-return]
+
+    def predict(self, features: Features, rows: Responses) -> Responses:
+        """Predicted responses, row × target."""
+        return answered(self.parts_, features, rows)  # type: ignore[attr-defined]
+
+
+def check_choice(name: str, alphas: tuple[float, ...], folds: int | str) -> None:
+    """Refuse penalties below 0 and fewer than two folds."""
+    if not alphas or min(alphas) < 0:
+        raise RecipeError(f"{name}: alphas = {alphas} must be penalties of 0 or more")
+    if folds not in ("loo", "gcv") and (isinstance(folds, str) or folds < 2):
+        raise RecipeError(f"{name}: folds = {folds!r} must be 2 or more, loo or gcv")
+
+
+def noted(parts: Sequence[Part], tried: tuple[float, ...], features: int) -> dict[str, float | int]:
+    """What a report tells about chosen penalties."""
+    alphas = np.concatenate([p["alpha"] for p in parts])
+    edges = [a for a in (min(tried), max(tried)) if len(tried) > 1]
+    return {
+        "features": features,
+        "median penalty": float(np.median(alphas)),
+        "targets whose penalty is at an end of the grid": int(np.isin(alphas, edges).sum()),
+    }
 
 
 def _prior(start: Any, targets: pd.DataFrame, features: int) -> Float[np.ndarray, "feature target"]:

@@ -1,15 +1,16 @@
-"""Transformations of features, fitted on the training stimuli of each fit and no others."""
+"""Transformations of features that learn nothing: powers, windows over maps, polynomials."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from math import comb
 
 import numpy as np
 from jaxtyping import Float
 
 from striate.data import ArraySpace, Features
+from striate.encoders.rowwise import changed, matrix, rows_of
 from striate.errors import RecipeError
 from striate.interfaces import Step, with_learned
 
@@ -18,12 +19,6 @@ def transformed(features: Features, arrays: Mapping[str, np.ndarray]) -> Feature
     """Features in view with arrays in the place of spaces; empty spaces are left out."""
     spaces = {n: ArraySpace(features.ids, a) for n, a in arrays.items() if a.size}
     return replace(features, spaces=spaces)
-
-
-def _floats(features: Features, name: str) -> np.ndarray:
-    """A space in its own shape, float32 unless it is float64."""
-    values = features[name]
-    return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -38,12 +33,11 @@ class Power(Step):
 
     def transform(self, features: Features) -> Features:
         """Compressed features, in the shape they came in."""
-        done = {}
-        for name in features.names:
-            x = _floats(features, name)
-            size = np.sqrt(np.abs(x)) if self.exponent == 0.5 else np.abs(x) ** self.exponent
-            done[name] = np.copysign(size, x)
-        return transformed(features, done)
+        return changed(features, rows_of(features), dict.fromkeys(features.names, self._power))
+
+    def _power(self, x: Float[np.ndarray, "stimulus ..."]) -> Float[np.ndarray, "stimulus ..."]:
+        size = np.sqrt(np.abs(x)) if self.exponent == 0.5 else np.abs(x) ** self.exponent
+        return np.copysign(size, x)
 
 
 @dataclass(frozen=True)
@@ -84,214 +78,108 @@ class Window(Step):
 
     def transform(self, features: Features) -> Features:
         """Weighted cells of every map, side by side."""
-        done = {}
-        for name in features.names:
-            x = _floats(features, name)
-            if x.ndim != 4:
+        rows = rows_of(features)
+        for name, have in rows.items():
+            if have.first.ndim != 4:
                 raise RecipeError(
-                    f"window needs maps, but {name!r} has shape {x.shape[1:]} per stimulus; pool"
-                    ' features to a grid (pool = "mean:6") and put zscore, not pca, before it'
+                    f"window needs maps, but {name!r} has shape {have.first.shape[1:]} per"
+                    ' stimulus; pool features to a grid (pool = "mean:6") and put zscore, not pca,'
+                    " before it"
                 )
-            weight = self.weights(*x.shape[2:]).astype(x.dtype)
-            down, across = np.nonzero(weight >= self.least)
-            done[name] = (x[:, :, down, across] * weight[down, across]).reshape(len(x), -1)
-        return transformed(features, done)
+        return changed(features, rows, dict.fromkeys(rows, self._weigh))
+
+    def _weigh(
+        self, x: Float[np.ndarray, "stimulus channel height width"]
+    ) -> Float[np.ndarray, "stimulus feature"]:
+        weight = self.weights(*x.shape[2:]).astype(x.dtype)
+        down, across = np.nonzero(weight >= self.least)
+        return (x[:, :, down, across] * weight[down, across]).reshape(len(x), -1)
 
 
 @dataclass(frozen=True)
-class ZScore(Step):
-    """Each column minus its mean, divided by its standard deviation, both of the training rows.
+class Polynomial(Step):
+    """Every column, its powers, and products of columns, as scikit-learn's `PolynomialFeatures`.
 
-    Columns nearly constant in training are dropped and counted: a unit that is silent but for a
-    handful of stimuli becomes a spike of tens of standard deviations that wrecks a ridge. Maps
-    keep their shape: what is dropped of them is zero everywhere.
-
-    Parameters
-    ----------
-    active
-        Drop a column that leaves its most frequent end (its minimum or maximum, within `tolerance`
-        of its range) in less than this fraction of the training rows.
-    tolerance
-        Values within this fraction of the range count as equal.
-    refit
-        Standardise whatever is transformed by its own mean and deviation, as the kit of Algonauts
-        2021 does with test clips: what is predicted for a row then depends on the rows beside it.
-
-    """
-
-    active: float = 0.01
-    tolerance: float = 1e-6
-    refit: bool = False
-
-    def fit(self, features: Features) -> ZScore:
-        """A copy with means, deviations and the columns kept."""
-        learned: dict[str, Any] = {}
-        seen = dropped = 0
-        for name in features.names:
-            x = features.matrix(name)
-            low, high = x.min(axis=0), x.max(axis=0)
-            slack = (high - low) * self.tolerance
-            rare = np.minimum((x > low + slack).mean(axis=0), (x < high - slack).mean(axis=0))
-            mean = x.mean(axis=0, dtype=np.float64)
-            spread = _deviation(x, mean)
-            kept = (rare >= self.active) & (spread > 1e-7 * np.maximum(np.abs(mean), 1e-30))
-            seen, dropped = seen + x.shape[1], dropped + int((~kept).sum())
-            learned[name] = {
-                "kept": np.flatnonzero(kept),
-                "mean": mean[kept].astype(x.dtype),
-                "scale": (1 / spread[kept]).astype(x.dtype),
-            }
-        if seen == dropped:
-            raise RecipeError(f"zscore: all {seen} columns are nearly constant in training")
-        note = {"columns": seen, "columns dropped": dropped}
-        return with_learned(self, spaces_=learned, note_=note)  # type: ignore[no-any-return]
-
-    def transform(self, features: Features) -> Features:
-        """Standardised features of the stimuli in view."""
-        done = {}
-        for name, s in self.spaces_.items():  # type: ignore[attr-defined]
-            x = _floats(features, name)
-            shape, x = x.shape, x.reshape(len(x), -1)
-            columns = x.shape[1]
-            whole = len(s["kept"]) == columns
-            x = x if whole else x[:, s["kept"]]
-            mean, scale = self._own(x) if self.refit else (s["mean"], s["scale"])
-            z = x - mean
-            z *= scale
-            if len(shape) > 2:
-                if not whole:
-                    full = np.zeros((len(x), columns), dtype=x.dtype)
-                    full[:, s["kept"]] = z
-                    z = full
-                z = z.reshape(shape)
-            done[name] = z
-        return transformed(features, done)
-
-    @staticmethod
-    def _own(x: Float[np.ndarray, "stimulus feature"]) -> tuple[np.ndarray, np.ndarray]:
-        """Means of these rows, and what to multiply with; 0 where they never vary."""
-        mean = x.mean(axis=0, dtype=np.float64)
-        spread = _deviation(x, mean)
-        varies = spread > 1e-7 * np.maximum(np.abs(mean), 1e-30)
-        scale = np.where(varies, 1 / np.where(varies, spread, 1), 0)
-        return mean.astype(x.dtype), scale.astype(x.dtype)
-
-
-def _deviation(
-    x: Float[np.ndarray, "stimulus feature"], mean: Float[np.ndarray, " feature"]
-) -> Float[np.ndarray, " feature"]:
-    total = np.zeros(x.shape[1])
-    for start in range(0, len(x), 256):
-        centred = x[start : start + 256] - mean
-        total += np.einsum("ij,ij->j", centred, centred)
-    return np.maximum(np.sqrt(total / len(x)), 1e-300)
-
-
-@dataclass(frozen=True)
-class PCA(Step):
-    """Principal components of the training rows, of each space or of all spaces side by side.
+    The columns of each space grow from p to (p + degree)! / (p! degree!) - 1, so put it behind
+    ``pca`` and put ``zscore`` behind it.
 
     Parameters
     ----------
-    components
-        How many, or (below 1) the fraction of variance to keep.
+    degree
+        The largest power, and the most columns of a product.
+    interactions
+        Products of different columns as well as powers of each.
     joint
-        All spaces side by side become the one space ``pca``.
-    whiten
-        Unit variance of every component in training.
-    seed
-        Of the randomised solver.
+        All spaces side by side become the one space ``polynomial``.
+    limit
+        The most columns that may come out of a space.
+
+    Raises
+    ------
+    RecipeError
+        When `degree` is below 1, and in `fit` when a space would have more columns than `limit`.
 
     """
 
-    components: float = 100
+    degree: int = 2
+    interactions: bool = True
     joint: bool = False
-    whiten: bool = False
-    seed: int = 0
+    limit: int = 50_000
 
-    def fit(self, features: Features) -> PCA:
-        """A copy with means and components."""
-        from sklearn.decomposition import PCA as Solver  # noqa: N811
+    def __post_init__(self) -> None:
+        if self.degree < 1:
+            raise RecipeError(f"polynomial: degree {self.degree} must be 1 or more")
 
-        learned = {}
-        for name, x in _spaces(features, self.joint).items():
-            count = float(self.components)
-            if count >= 1:
-                # Centred rows have one dimension less than there are rows.
-                count = int(max(1, min(count, x.shape[0] - 1, x.shape[1])))
-            solver = Solver(
-                n_components=count,
-                whiten=self.whiten,
-                svd_solver=_solver(count, x.shape),
-                random_state=self.seed,
-            ).fit(x)
-            basis = solver.components_.T
-            if self.whiten:
-                # Directions without variance in training would blow up rounding: they become 0.
-                variance = solver.explained_variance_
-                real = variance > 1e-10 * variance.max(initial=0)
-                basis = basis * np.where(real, 1 / np.sqrt(np.where(real, variance, 1)), 0)
-            learned[name] = {
-                "mean": solver.mean_.astype(x.dtype),
-                "basis": np.ascontiguousarray(basis).astype(x.dtype),
-                "explained": float(solver.explained_variance_ratio_.sum()),
-            }
-        note = {f"variance kept of {n}": s["explained"] for n, s in learned.items()}
-        return with_learned(self, spaces_=learned, note_=note)  # type: ignore[no-any-return]
+    def fit(self, features: Features) -> Polynomial:
+        """A copy; nothing is learned but the number of columns."""
+        columns = {}
+        for name, have in rows_of(features, self._together).items():
+            columns[name] = self.columns(have.width)
+            if columns[name] > self.limit:
+                raise RecipeError(
+                    f"polynomial: the {have.width} columns of {name!r} would become"
+                    f" {columns[name]:,}, more than {self.limit:,}: put pca before it with fewer"
+                    " components, or raise its `limit`"
+                )
+        note = {f"columns of {n}": c for n, c in columns.items()}
+        return with_learned(self, columns_=columns, note_=note)  # type: ignore[no-any-return]
 
-    def transform(self, features: Features) -> Features:
-        """Component scores of the stimuli in view."""
-        x = _spaces(features, self.joint)
-        learned: dict[str, Any] = self.spaces_  # type: ignore[attr-defined]
-        done = {n: (x[n] - s["mean"]) @ s["basis"] for n, s in learned.items()}
-        return transformed(features, done)
+    @property
+    def _together(self) -> str:
+        return "polynomial" if self.joint else ""
 
+    def columns(self, width: int) -> int:
+        """How many columns so many become.
 
-def _solver(count: float | int, shape: tuple[int, ...]) -> str:
-    """The cheapest exact solver, or the randomised one where exact ones take minutes."""
-    least = min(shape)
-    if count < 1 or count > 0.3 * least:
-        return "full"
-    return "arpack" if least <= 5000 else "randomized"
-
-
-@dataclass(frozen=True)
-class Projection(Step):
-    """Sparse random projection of each space (Li, Hastie & Church 2006).
-
-    Parameters
-    ----------
-    components
-        Columns of each projected space; spaces with fewer columns stay as they are.
-    seed
-        Of the random matrix.
-
-    """
-
-    components: int = 2000
-    seed: int = 0
-
-    def fit(self, features: Features) -> Projection:
-        """A copy that knows the width of every space."""
-        widths = {n: int(features.matrix(n).shape[1]) for n in features.names}
-        return with_learned(self, widths_=widths)  # type: ignore[no-any-return]
+        >>> Polynomial().columns(100), Polynomial(interactions=False).columns(100)
+        (5150, 200)
+        """
+        if not self.interactions:
+            return width * self.degree
+        return comb(width + self.degree, self.degree) - 1
 
     def transform(self, features: Features) -> Features:
-        """Projected features of the stimuli in view."""
-        from sklearn.random_projection import SparseRandomProjection
+        """All columns, then all products of two, of three, and so on."""
+        rows = rows_of(features, self._together)
+        return changed(features, rows, dict.fromkeys(rows, self._products))
 
-        done = {}
-        for name, width in self.widths_.items():  # type: ignore[attr-defined]
-            x = features.matrix(name)
-            if width > self.components:
-                # The matrix follows from the seed and the width alone, so it is never stored.
-                solver = SparseRandomProjection(self.components, random_state=self.seed)
-                solver.fit(np.zeros((1, width), dtype=x.dtype))
-                x = np.asarray(solver.transform(x)).astype(x.dtype, copy=False)
-            done[name] = x
-        return transformed(features, done)
-
-
-def _spaces(features: Features, joint: bool) -> dict[str, np.ndarray]:
-    arrays = {n: features.matrix(n) for n in features.names}
-    return {"pca": np.concatenate(list(arrays.values()), axis=1)} if joint else arrays
+    def _products(
+        self, x: Float[np.ndarray, "stimulus ..."]
+    ) -> Float[np.ndarray, "stimulus feature"]:
+        x = matrix(x)
+        width = x.shape[1]
+        out = np.empty((len(x), self.columns(width)), dtype=x.dtype)
+        out[:, :width] = x
+        low, high = 0, width
+        # Where in the products of the last degree those begin that start with each column.
+        starts = list(range(width))
+        for _ in range(self.degree - 1):
+            end, begins = high, []
+            for column, start in enumerate(starts):
+                stop = high if self.interactions else low + column + 1
+                begins.append(end - high)
+                first = low + start
+                out[:, end : end + stop - first] = out[:, first:stop] * x[:, column, None]
+                end += stop - first
+            low, high, starts = high, end, begins
+        return out

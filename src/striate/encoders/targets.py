@@ -25,9 +25,14 @@ class Bucket:
 
     def folds(self, folds: int, seed: int) -> Int[np.ndarray, " row"]:
         """Inner folds that part no unit; as many as there are units, when there are fewer."""
-        table = row_table(self.rows)
-        units = table["unit" if "unit" in table else "stimulus"].astype(str).tolist()
+        units = self.units()
         return folds_of(units, min(folds, len(set(units))), seed)
+
+    def units(self) -> list[str]:
+        """The leak unit of each row."""
+        table = row_table(self.rows)
+        units: list[str] = table["unit" if "unit" in table else "stimulus"].astype(str).tolist()
+        return units
 
 
 def buckets(groups: Sequence[Group]) -> Iterator[Bucket]:

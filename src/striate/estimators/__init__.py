@@ -5,7 +5,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_HOME: dict[str, str] = {}
+_HOME: dict[str, str] = {
+    "BandedRidgeCV": "banded",
+    "ElasticNetCV": "sparse",
+    "FractionalRidgeCV": "fractional",
+    "KernelRidgeCV": "kernel",
+    "LassoCV": "sparse",
+    "MultiTaskElasticNetCV": "sparse",
+    "PLSCV": "pls",
+    "RES": "res",
+    "RidgeCV": "ridge",
+}
 
 __all__ = sorted(_HOME)
 

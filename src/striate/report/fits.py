@@ -92,7 +92,9 @@ def _notes(own: Sequence[Fit]) -> str:
     for fit in own:
         for note in [*(fit.get("steps") or []), fit.get("encoder") or {}]:
             for key, value in note.items():
-                if key not in ("columns", "columns dropped", "features"):
+                # tables, such as weights, have a section of their own
+                plain = not isinstance(value, Mapping | list)
+                if plain and key not in ("columns", "columns dropped", "features"):
                     told.setdefault(str(key), []).append(value)
     parts = [f"{k}: {_value(v)}" for k, v in list(told.items())[:NOTES]]
     more = len(told) - NOTES

@@ -15,7 +15,9 @@ import pandas as pd
 from striate.data import merge
 from striate.errors import FileError
 from striate.report.page import write_page
+from striate.report.partition import families, table_of
 from striate.report.record import Report
+from striate.report.weights import weights
 from striate.store import load_responses, save_responses
 from striate.store.temporary import sweep, temporary
 
@@ -35,6 +37,12 @@ def write_run(report: Report, folder: Path) -> Path:
         for name in PARTS:
             (part / f"{name}.json").write_text(as_json(getattr(report, name)), encoding="utf-8")
         report.scores.to_csv(part / "scores.csv", index=False, float_format="%.6g")
+        weighed = weights(report.fits)
+        if len(weighed):
+            weighed.to_csv(part / "weights.csv", index=False, float_format="%.6g")
+        if found := families(report):
+            parts = table_of(found)
+            parts.to_csv(part / "partition.csv", index=False, float_format="%.6g")
         for k, (subject, block) in enumerate(report.predicted.items()):
             # A subject's name comes from the user's files and may not be fit for a path.
             plain = re.sub(r"[^\w.-]+", "_", subject).strip(".") or "all"
@@ -61,6 +69,9 @@ def read_run(folder: Path) -> Report:
         raise FileError(f"{folder} is no run: name a folder that holds a summary.json")
     try:
         parts = {n: json.loads((folder / f"{n}.json").read_text("utf-8")) for n in PARTS}
+        other = [n for n, v in parts.items() if not isinstance(v, list if n == "fits" else dict)]
+        if other:
+            raise ValueError(f"{other[0]}.json holds something else")
         scores = pd.read_csv(folder / "scores.csv")
         recipe = (folder / "recipe.toml").read_text("utf-8")
         places = sorted((folder / "predictions").iterdir())

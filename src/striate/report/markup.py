@@ -4,9 +4,56 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
 
 from striate.report.canvas import Picture
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""What a browser may load for a page: nothing from outside it, and no script."""
+
+
+def document(
+    title: str,
+    under: Iterable[object],
+    sections: Mapping[str, tuple[str, Iterable[str]]],
+    lead: str = "",
+    foot: str = "",
+) -> str:
+    """A whole page that needs nothing beside it: header, links, `lead`, what sections are filled.
+
+    `sections` has a title and parts by name.
+    """
+    shown = {n: (t, section(n, t, parts)) for n, (t, parts) in sections.items()}
+    shown = {n: entry for n, entry in shown.items() if entry[1]}
+    links = "".join(f'<a href="#{n}">{text(t)}</a>' for n, (t, _) in shown.items())
+    style = resources.files("striate.report").joinpath("style.css").read_text("utf-8")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{text(POLICY)}">
+<title>{text(title)} · striate</title>
+<link rel="icon" href="data:,">
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<header>
+<h1>{text(title)}</h1>
+{paragraph(" · ".join(str(u) for u in under if u), "soft")}
+<nav aria-label="Sections">{links}</nav>
+</header>
+{lead}
+{chr(10).join(body for _, body in shown.values())}
+<footer>{paragraph(foot)}</footer>
+</main>
+</body>
+</html>
+"""
 
 
 def text(value: object) -> str:

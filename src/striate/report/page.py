@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from striate.report import contest, figures, rdms, tables
+from striate.report import chosen, contest, figures, partition, rdms, tables, weights
 from striate.report.canvas import Picture
 from striate.report.features import features
 from striate.report.fits import fits
 from striate.report.looks import files, looks
-from striate.report.markup import figure, folded, paragraph, section, text, tiles
+from striate.report.markup import document, figure, folded, paragraph, section, text, tiles
 from striate.report.official import official, own_tiles, own_title
 from striate.report.record import Report
 from striate.report.sources import read_recipe
 from striate.report.words import number, percent, span, title_of, verdict
-
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""What a browser may load for the page: nothing from outside it, and no script."""
 
 FOOT = "Made by striate. All numbers stand in summary.json and scores.csv beside this page."
 
@@ -53,6 +49,8 @@ def pictures(report: Report) -> dict[str, Picture]:
         contest.bars(summary),
         contest.layers(summary),
         rdms.side_by_side(report.truth, report.predicted),
+        *weights.heat(report.fits),
+        *partition.stacks(partition.families(report)),
     ]
     return {p.name: p for p in found if p is not None}
 
@@ -90,6 +88,18 @@ def render(report: Report, drawn: dict[str, Picture]) -> str:
         "rdms": ("Brain and model dissimilarities", [show("rdms")]),
         "members": ("Members compared", [show("members"), tables.members(summary)]),
         "layers": ("Score by layer", [show("layers")]),
+        "chosen": ("What was chosen", chosen.told(report.fits, summary)),
+        "weights": (
+            "Weights of ensembles",
+            [
+                *(show(n) for n in drawn if n.startswith("weights")),
+                *weights.told(report.fits, summary),
+            ],
+        ),
+        "partition": (
+            "Unique and shared variance",
+            partition.told(partition.families(report), drawn),
+        ),
         "fits": ("What was fitted on what", fits(report.fits)),
         "features": ("Features", features(report)),
         "looks": ("What each feature sees", looks(report.looks)),
@@ -102,38 +112,9 @@ def render(report: Report, drawn: dict[str, Picture]) -> str:
             ],
         ),
     }
-    shown = {n: (t, section(n, t, parts)) for n, (t, parts) in sections.items()}
-    shown = {n: entry for n, entry in shown.items() if entry[1]}
-    links = "".join(f'<a href="#{n}">{text(t)}</a>' for n, (t, _) in shown.items())
     title = str(summary.get("title") or summary.get("recipe") or "A run")
     under = [summary.get("recipe", ""), recipe.get("cite", ""), report.machine.get("date", "")]
-    style = resources.files("striate.report").joinpath("style.css").read_text("utf-8")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="{text(POLICY)}">
-<title>{text(title)} · striate</title>
-<link rel="icon" href="data:,">
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-<header>
-<h1>{text(title)}</h1>
-{paragraph(" · ".join(str(u) for u in under if u), "soft")}
-<nav aria-label="Sections">{links}</nav>
-</header>
-{_headline(report)}
-{chr(10).join(body for _, body in shown.values())}
-<footer>{paragraph(FOOT)}</footer>
-</main>
-</body>
-</html>
-"""
+    return document(title, under, sections, _headline(report), FOOT)
 
 
 def _headline(report: Report) -> str:

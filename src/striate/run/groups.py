@@ -17,6 +17,9 @@ Part: TypeAlias = tuple[str, np.ndarray]
 Group: TypeAlias = tuple[Part, ...]
 """Targets that share one fit, subject by subject."""
 
+REST, ALL = "rest", "all"
+"""Names that `groups` of a member may hold beside regions: targets in none of those that they name,
+and every target."""
 LARGEST_JOB = 1 << 28
 """Responses (1 GiB of single precision) beyond which groups are fitted one after the other."""
 
@@ -94,16 +97,22 @@ def _regions(
     member: Member, responses: Mapping[str, Responses], block: Responses
 ) -> dict[str, np.ndarray]:
     inside = membership(block)
-    named = member.groups or {n: (n,) for n in roi_names(block)}
     known = {n for b in responses.values() for n in roi_names(b)}
     if not known:
         raise RecipeError(f"member {member.name!r} is fitted per roi, but targets have none")
+    named = member.groups or {n: (n,) for n in inside}
     for rois in named.values():
         for roi in rois:
-            if roi not in known:
-                raise RecipeError(unknown("roi", roi, known, f"groups of {member.name}"))
-    here_too = {n: [r for r in rois if r in inside] for n, rois in named.items()}
-    return {n: inside[r].any(axis=1).to_numpy() for n, r in here_too.items() if r}
+            if roi not in known and roi not in (REST, ALL):
+                valid = {*known, REST, ALL}
+                raise RecipeError(unknown("roi", roi, valid, f"groups of {member.name}"))
+    own = {r for rois in named.values() for r in rois if r in inside}
+    masks: dict[str, np.ndarray] = {n: inside[n].to_numpy() for n in inside}
+    # What is in no region that any group names; a region of one of these names goes first.
+    masks = {REST: ~inside[sorted(own)].any(axis=1).to_numpy()} | masks
+    masks = {ALL: np.ones(len(inside), dtype=bool)} | masks
+    here_too = {n: [masks[r] for r in rois if r in masks] for n, rois in named.items()}
+    return {n: np.any(found, axis=0) for n, found in here_too.items() if found}
 
 
 def _containing(starts: Sequence[Iterable[Group]], group: Group) -> int:

@@ -6,12 +6,13 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from striate.data import Responses, has_truth, merge
@@ -178,20 +179,41 @@ def execute(work: Work, wanted: Sequence[Task], told: Told | None = None) -> Non
 
 
 class Pooled(Mapping[str, Blocks]):
-    """Members' predictions over some calls, by subject, loaded when asked for: one at a time."""
+    """Members' predictions over some calls, by subject, loaded when asked for: one at a time.
+
+    The label ``call`` of a row names the call that predicted it.
+    """
 
     def __init__(self, work: Work, members: Sequence[str], calls: Sequence[Call]) -> None:
         self.work, self.members, self.calls = work, members, calls
 
     def __getitem__(self, member: str) -> Blocks:
         line, ask = self.work.plan.recipe.named(member), self.work.predictions
-        return merge([b for c in self.calls for b in ask(line, c.train, c.test).values()])
+        return in_calls((c.name, ask(line, c.train, c.test)) for c in self.calls)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.members)
 
     def __len__(self) -> int:
         return len(self.members)
+
+
+def in_calls(found: Iterable[tuple[str, Mapping[str, Responses]]]) -> Blocks:
+    """Predictions of several calls as one block per subject, whose rows name their ``call``."""
+    blocks: list[Responses] = []
+    called: dict[str, dict[str, None]] = {}
+    for name, predictions in found:
+        for block in predictions.values():
+            blocks.append(block)
+            for row in block.row.values:
+                called.setdefault(row, {})[name] = None
+    names = {row: ";".join(calls) for row, calls in called.items()}
+
+    def told(block: Responses) -> Responses:
+        column = np.array([names[r] for r in block.row.values], dtype=object)
+        return block.assign_coords(call=("row", column))
+
+    return {s: told(b) for s, b in merge(blocks).items()}
 
 
 def _measure(

@@ -243,7 +243,7 @@ class Plan:
     def _plan(self, member: Member, train: Ids, rows: Ids, inner: bool) -> Iterator[Task]:
         names = self._members_of(member)
         steps, learns = self.steps[member.name], self.learns(member)
-        parts = self._inner(train) if names and learns else []
+        parts = self.inner(train) if names and learns else []
         apart, together = {}, {}
         for name in names:
             other = self.recipe.named(name)
@@ -274,7 +274,7 @@ class Plan:
             task = Task(key, rows_key, member.name, train, rows, job.groups, apart, together, start)
             yield self._tasks.setdefault((key, rows_key), task)
 
-    def _inner(self, train: Ids) -> list[tuple[Ids, Ids]]:
+    def inner(self, train: Ids) -> list[tuple[Ids, Ids]]:
         """Inner parts of a training set: (the rest, the part)."""
         inner = self.recipe.inner
         fold = folds_of([self.units[i] for i in train], inner.folds, inner.seed)

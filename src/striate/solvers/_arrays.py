@@ -53,11 +53,17 @@ def check_finite(name: str, a: Float[Array, "row column"], column: str) -> None:
         )
 
 
-def eigh(a: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
-    """Return ascending eigenvalues and the eigenvectors (columns) of a symmetric matrix."""
+def eigh(
+    a: Float[Array, "n n"], *, overwrite: bool = False
+) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
+    """Return ascending eigenvalues and the eigenvectors (columns) of a symmetric matrix.
+
+    `overwrite` lends the memory of `a`, which holds nothing of use afterwards.
+    """
     if isinstance(a, np.ndarray):
-        # divide and conquer: 1.7 times faster than scipy's default driver
-        return scipy.linalg.eigh(a, driver="evd", check_finite=False)
+        # divide and conquer: 1.7 times faster than scipy's default driver; LAPACK works in place
+        # on columns, which the rows of a symmetric matrix are as well
+        return scipy.linalg.eigh(a.T, driver="evd", check_finite=False, overwrite_a=overwrite)
     xp = array_api_compat.array_namespace(a)
     values, vectors = xp.linalg.eigh(a)
     return values, vectors
@@ -69,7 +75,11 @@ def double(a: Array) -> Array:
     return xp.astype(a, xp.float64, copy=False)
 
 
-def gram(x: Float[Array, "row feature"], chunk: int = 4096) -> Float[Array, "feature feature"]:
+CHUNK = 4096
+"""Rows of a Gram matrix to convert to float64 at once."""
+
+
+def gram(x: Float[Array, "row feature"], chunk: int = CHUNK) -> Float[Array, "feature feature"]:
     """Return X'X, accumulated in float64 a chunk of rows at a time.
 
     >>> gram(np.array([[1.0, 0.0], [1.0, 2.0]]))
@@ -80,7 +90,10 @@ def gram(x: Float[Array, "row feature"], chunk: int = 4096) -> Float[Array, "fea
     total = None
     for part in parts:
         product = part.T @ part  # NumPy sees the transpose and computes one triangle only
-        total = product if total is None else total + product
+        if total is None:
+            total = product
+        else:
+            total += product
     return total
 
 

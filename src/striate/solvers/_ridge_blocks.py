@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ from array_api_compat import array_namespace, device, is_numpy_array
 from jaxtyping import Float
 
 from striate.solvers._arrays import Array, Workers, double
+from striate.solvers._budget import Need
 from striate.solvers._ridge_primal import Primal
-from striate.solvers._ridge_rows import Block, Kernel, Route, Svd
+from striate.solvers._ridge_rows import Block, Kernel, Precomputed, Route, Svd
 
 # Penalties relative to the size of X'X below which float32 products with the targets, and below
 # which float64 Gram matrices, run out of digits.
@@ -21,6 +22,31 @@ GRAM_LIMIT = 1e-11
 TINY_LOSS = 1e-4
 # Targets per block: the block's arrays then stay in the processor's cache.
 BLOCK = 512
+
+
+def need_of(
+    route: type[Route],
+    rows: int,
+    features: int,
+    folds: int,
+    *,
+    closed: bool = False,
+) -> Need:
+    """Return what a ridge takes by a route, beyond `x`, `y` and the result.
+
+    One decomposition at a time; `closed` says that rows are left out in closed form.
+    """
+    # x centred, in both types where losses are tiny; the kernel keeps U'X as well
+    copies = (16 if route is Kernel else 12) * rows * features
+    shorter = min(rows, features)
+    each = 8 * (3 * rows + (folds + 6) * shorter + features)
+    fixed = copies + route.base_bytes(rows, features) + route.fold_bytes(rows, features)
+    if closed:
+        fixed, each = fixed + 24 * rows * shorter, each + 24 * rows
+    what = f"ridge of {features:,} features on {rows:,} rows"
+    if route is Precomputed:
+        what, fixed = f"kernel ridge on {rows:,} rows", fixed - copies + 24 * rows**2
+    return Need(what, fixed, each)
 
 
 class Rows:
@@ -34,20 +60,27 @@ class Rows:
         x: Float[Array, "row feature"],
         order: np.ndarray | None,
         bounds: list[tuple[int, int]],
-        dtype: Any,
+        dtype: Any = None,
     ) -> None:
         xp = array_namespace(x)
-        self.bounds, self.dtype = bounds, dtype
+        self.bounds, self.dtype = bounds, dtype or xp.float64
         self.order = None if order is None else xp.asarray(order, device=device(x))
-        self.x, self.mean = self._centred(x)
+        self.x, self.mean = self._prepared(x)
+
+    def _prepared(self, x: Array) -> tuple[Array, Array]:
+        xp = array_namespace(x)
+        x, mean = self._centred(x)
         # what rounding left of the mean: exact intercepts want it back
-        self.mean += xp.mean(self.x, axis=0, dtype=xp.float64)
+        return x, mean + xp.mean(x, axis=0, dtype=xp.float64)
 
     def _centred(self, a: Array) -> tuple[Array, Array]:
         xp = array_namespace(a)
         mean = xp.astype(xp.mean(a, axis=0, dtype=xp.float64), self.dtype)
-        a = a if self.order is None else xp.take(a, self.order, axis=0)
-        return xp.astype(a, self.dtype, copy=False) - mean, double(mean)
+        if self.order is None:
+            return xp.astype(a, self.dtype, copy=False) - mean, double(mean)
+        a = xp.astype(xp.take(a, self.order, axis=0), self.dtype, copy=False)
+        a -= mean
+        return a, double(mean)
 
     def block(self, y: Float[Array, "row target"], low: int, high: int) -> tuple[Block, Any]:
         """Return targets [low, high) as a block, and their means."""
@@ -73,56 +106,85 @@ class Blocks:
     ) -> None:
         self.rows, self.y, self.route, self.memory, self.crew = rows, y, route, memory, crew
         n, p = rows.x.shape
-        # bytes of one target: itself, its products with x, and a few arrays as long as a solution
-        each = 8 * (3 * n + (len(rows.bounds) + 6) * min(p, n) + p)
-        most = max(1, memory // 2 // crew.threads // each)
-        most = min(BLOCK, most) if is_numpy_array(y) else most
-        count = max(1, -(-y.shape[1] // most))
-        if y.shape[1] >= 64:  # an equal share for every worker
-            count = -(-count // crew.threads) * crew.threads
-        edges = np.linspace(0, y.shape[1], count + 1).astype(int).tolist()
-        self.blocks = [(a, b) for a, b in pairwise(edges) if a < b]
-        self.wave = max(1, min(len(rows.bounds), memory // 2 // route.fold_bytes))
+        folds = len(rows.bounds)
+        need = need_of(type(route), n, p, folds)
+        need.check(memory, crew.threads)
+        # half of what is left is for more training sets at once, the last one being all rows
+        spare = (memory - need.fixed - crew.threads * need.each - route.kept_bytes()) // 2
+        self.wave = 1 + max(0, min(folds, spare // route.fold_bytes(n, p)))
+        fixed = need.fixed + route.kept_bytes() + (self.wave - 1) * route.fold_bytes(n, p)
+        self.blocks = Need(need.what, fixed, need.each).batches(
+            y.shape[1], memory, largest=BLOCK if is_numpy_array(y) else 0, shares=crew.threads
+        )
+        xp = array_namespace(rows.x)
+        kind = rows.x.dtype if isinstance(route, Precomputed) else y.dtype
+        self.coef = xp.empty((p, y.shape[1]), dtype=kind, device=device(rows.x))
+        self.whole: Any = None
+        # of every target X'y of all rows, in the place of the coefficients to come: for the refit
+        self.resumes = isinstance(route, Primal) and rows.x.dtype == y.dtype and folds > 1
+        self.sums = xp.empty((y.shape[1],), dtype=xp.float64, device=device(rows.x))
+        self.level = xp.empty_like(self.sums)
 
     def losses(self, alphas: Float[Array, " alpha"]) -> Float[Array, "alpha target"]:
         """Return the squared error of the held-out rows, summed over rows and folds."""
-        xp, folds = array_namespace(alphas), range(len(self.rows.bounds))
+        xp, folds = array_namespace(alphas), [*range(len(self.rows.bounds)), None]
         shape = (alphas.shape[0], self.y.shape[1])
         total = xp.zeros(shape, dtype=xp.float64, device=device(alphas))
         self.variance = xp.zeros(shape[1:], dtype=xp.float64, device=device(alphas))
-        for start in range(0, len(folds), self.wave):  # as many folds as memory holds at once
+        for start in range(0, len(folds) - 1, self.wave):  # as many as memory holds at once
             wave = self.crew.map(self.route.decompose, folds[start : start + self.wave])
-
-            def job(block: tuple[int, int], wave: list[Any] = wave) -> None:
-                targets, _ = self.rows.block(self.y, *block)
-                products = self.route.products(targets)
-                self.variance[slice(*block)] = xp.sum(targets.squares, axis=0)
-                for fold in wave:
-                    total[:, slice(*block)] += fold.losses(targets, products, alphas)
-
+            if start + self.wave >= len(folds):
+                self.whole = wave.pop()
+            job = partial(self._through, wave, alphas, total, first=start == 0)
             self.crew.map(job, self.blocks)
         return total
 
+    def _through(
+        self,
+        wave: list[Any],
+        alphas: Float[Array, " alpha"],
+        total: Float[Array, "alpha target"],
+        block: tuple[int, int],
+        *,
+        first: bool,
+    ) -> None:
+        """Add the losses of one block of targets in the folds of a wave to `total`."""
+        xp, here = array_namespace(total), slice(*block)
+        targets, mean = self.rows.block(self.y, *block)
+        products = self.route.products(targets)
+        if first:
+            self.variance[here] = xp.sum(targets.squares, axis=0)
+        if first and self.resumes:
+            self.coef[:, here] = xp.sum(products, axis=0).T
+            self.sums[here] = xp.sum(targets.sums, axis=0)
+            self.level[here] = mean + self.sums[here] / self.y.shape[0]
+        for fold in wave:
+            total[:, here] += fold.losses(targets, products, alphas)
+
     def solve(
-        self, alpha: Float[Array, " target"]
+        self, alpha: Float[Array, " target"], *, resume: bool = False
     ) -> tuple[Float[Array, "feature target"], Float[Array, " target"]]:
-        """Return the coefficients and intercepts of all rows with these penalties."""
-        x, y = self.rows.x, self.y
-        xp = array_namespace(x)
-        coef = xp.empty((x.shape[1], y.shape[1]), dtype=y.dtype, device=device(x))
-        intercept = xp.empty((y.shape[1],), dtype=y.dtype, device=device(x))
-        whole = self.route.decompose(None)
+        """Return the coefficients of all rows with these penalties, and the targets' means.
+
+        `resume` goes on where `losses` stopped, so that X'y need not be computed again.
+        """
+        y, xp = self.y, array_namespace(self.y)
+        whole: Any = self.whole or self.route.decompose(None)
+        self.whole = None
+        resume = resume and self.resumes
 
         def job(block: tuple[int, int]) -> None:
-            targets, mean = self.rows.block(y, *block)
-            weights = whole.weights(targets, alpha[slice(*block)])
-            mean = mean + xp.sum(targets.sums, axis=0) / y.shape[0]
-            mean = mean - double(weights) @ self.rows.mean
-            coef[:, slice(*block)] = xp.astype(weights, y.dtype, copy=False).T
-            intercept[slice(*block)] = xp.astype(mean, y.dtype, copy=False)
+            here = slice(*block)
+            if resume:
+                weights = whole.weights_of(self.coef[:, here].T, self.sums[here], alpha[here])
+            else:
+                targets, mean = self.rows.block(y, *block)
+                weights = whole.weights(targets, alpha[here])
+                self.level[here] = mean + xp.sum(targets.sums, axis=0) / y.shape[0]
+            self.coef[:, here] = xp.astype(weights, self.coef.dtype, copy=False).T
 
         self.crew.map(job, self.blocks)
-        return coef, intercept
+        return self.coef, self.level
 
 
 def prepare(
@@ -131,6 +193,7 @@ def prepare(
     bounds: list[tuple[int, int]],
     smallest: float,
     memory: int,
+    crew: Workers,
     *,
     work: Any,
     narrow: Any,
@@ -140,22 +203,22 @@ def prepare(
     `work` and `narrow` are the types to begin with, for the sums over rows and for the errors of
     held-out rows.
     """
-    xp = array_namespace(x)
-    rows = Rows(x, order, bounds, work)
-    if smallest > 0:
-        route: Primal | Kernel
-        if x.shape[1] < x.shape[0]:
-            route = Primal(rows.x, bounds, narrow, memory)
-        else:
-            route = Kernel(rows.x, bounds, narrow)
+    xp, (n, p) = array_namespace(x), x.shape
+    kind: type[Primal] | type[Kernel] = Primal if p < n else Kernel
+    need = need_of(kind, n, p, len(bounds))
+    need.check(memory, crew.threads)
+    for dtype in (work, xp.float64) if work == xp.float32 else (work,):
+        if smallest <= 0:
+            break
+        rows = Rows(x, order, bounds, dtype)
+        route = kind(rows.x, bounds, narrow, memory - need.fixed, crew)
         # the norm bounds the largest eigenvalue from above, by at most sqrt(size)
         relative = smallest / max(float(xp.linalg.matrix_norm(route.total)), 1e-300)
-        if work == xp.float32 and relative < SINGLE_LIMIT:
-            return prepare(x, order, bounds, smallest, memory, work=xp.float64, narrow=narrow)
-        if relative > GRAM_LIMIT:
+        if relative > (SINGLE_LIMIT if dtype == xp.float32 else GRAM_LIMIT):
             return rows, route
-    if work == xp.float32:
-        rows = Rows(x, order, bounds, xp.float64)
+        del rows, route
+    need_of(Svd, n, p, len(bounds)).check(memory, crew.threads)
+    rows = Rows(x, order, bounds, xp.float64)
     return rows, Svd(rows.x, bounds)
 
 
@@ -178,6 +241,7 @@ def mend(
         blocks.rows.bounds,
         smallest,
         blocks.memory,
+        blocks.crew,
         work=wide,
         narrow=wide,
     )

@@ -13,7 +13,7 @@ from typing import Any
 from array_api_compat import array_namespace, device
 from jaxtyping import Float
 
-from striate.solvers._arrays import Array, double, eigh, gram
+from striate.solvers._arrays import CHUNK, Array, Workers, double, eigh, gram
 from striate.solvers._ridge_rows import Block, squared_errors
 
 STRIP = 128  # columns of a triangular matrix to multiply at once
@@ -33,20 +33,12 @@ class PrimalDecomposition:
     quadratic: Float[Array, "feature feature"] | None
 
     def _rotate(
-        self, block: Block, products: Float[Array, "fold target feature"]
-    ) -> tuple[Float[Array, "target feature"], Float[Array, " target"]]:
-        """Return V'X'y of the centred training rows, and their mean."""
-        xp = array_namespace(block.y)
-        total, sums = xp.sum(products, axis=0), xp.sum(block.sums, axis=0)
-        rows = block.y.shape[1]
-        if self.fold is not None:
-            low, high = self.route.bounds[self.fold]
-            total -= products[self.fold, ...]
-            sums -= block.sums[self.fold, ...]
-            rows -= high - low
-        mean = sums / rows
-        total -= xp.astype(sums[:, None] * self.mean, total.dtype, copy=False)
-        return total @ self.vectors, mean
+        self, total: Float[Array, "target feature"], sums: Float[Array, " target"]
+    ) -> Float[Array, "target feature"]:
+        """Return V'X'y about the means, from X'y and the sums of y over the training rows."""
+        xp = array_namespace(total)
+        shift = sums[:, None] * self.mean
+        return (total - xp.astype(shift, total.dtype, copy=False)) @ self.vectors
 
     def losses(
         self,
@@ -56,10 +48,12 @@ class PrimalDecomposition:
     ) -> Float[Array, "alpha target"]:
         """Return the summed squared error of the held-out rows."""
         xp = array_namespace(block.y)
-        rotated, mean = self._rotate(block, products)
-        shrink = 1.0 / (self.values + alphas[:, None])
         assert self.fold is not None
         low, high = self.route.bounds[self.fold]
+        inside = xp.sum(block.sums, axis=0) - block.sums[self.fold, ...]
+        rotated = self._rotate(xp.sum(products, axis=0) - products[self.fold, ...], inside)
+        mean = inside / (block.y.shape[1] - (high - low))
+        shrink = 1.0 / (self.values + alphas[:, None])
         narrow = xp.astype(shrink, rotated.dtype, copy=False)
         if self.predictors is not None:
             held_out = block.y[:, low:high] - xp.astype(mean, block.y.dtype)[:, None]
@@ -88,8 +82,19 @@ class PrimalDecomposition:
     ) -> Float[Array, "target feature"]:
         """Return the solution with one penalty per target."""
         xp = array_namespace(block.y)
-        rotated, _ = self._rotate(block, self.route.products(block))
+        total = xp.sum(self.route.products(block), axis=0)
+        return self.weights_of(total, xp.sum(block.sums, axis=0), alpha)
+
+    def weights_of(
+        self,
+        total: Float[Array, "target feature"],
+        sums: Float[Array, " target"],
+        alpha: Float[Array, " target"],
+    ) -> Float[Array, "target feature"]:
+        """Return the solution from Y'X of all rows and the sums of y over them."""
+        rotated = self._rotate(total, sums)
         shrink = 1.0 / (self.values + alpha[:, None])
+        xp = array_namespace(total)
         return (rotated * xp.astype(shrink, rotated.dtype, copy=False)) @ self.vectors.T
 
 
@@ -105,20 +110,34 @@ class Primal:
         x: Float[Array, "row feature"],
         bounds: list[tuple[int, int]],
         narrow: Any,
-        memory: int,
+        spare: int,
+        crew: Workers,
     ) -> None:
         xp, p = array_namespace(x), x.shape[1]
         self.x, self.bounds, self.narrow = x, bounds, narrow
         self.sums = xp.stack(
             [xp.sum(x[low:high, :], axis=0, dtype=xp.float64) for low, high in bounds]
         )
-        self.fold_bytes = 32 * p * p
         self._grams: list[Any] | None = None
-        if 8 * p * p * len(bounds) <= memory // 4:
-            self._grams = [gram(x[low:high, :]) for low, high in bounds]
+        if 8 * p * p * len(bounds) <= spare // 4:
+            self._grams = crew.map(lambda rows: gram(x[slice(*rows), :]), bounds)
             self.total: Any = sum(self._grams[1:], start=self._grams[0])
         else:
             self.total = gram(x)
+
+    def kept_bytes(self) -> int:
+        """Return the bytes of the Gram matrices of folds, where there is memory for them."""
+        return 0 if self._grams is None else 8 * self.x.shape[1] ** 2 * len(self.bounds)
+
+    @staticmethod
+    def base_bytes(rows: int, features: int) -> int:
+        """Return the bytes of the Gram matrix, and of computing it."""
+        return 16 * features**2 + 8 * features * min(rows, CHUNK)
+
+    @staticmethod
+    def fold_bytes(rows: int, features: int) -> int:
+        """Return the bytes of decomposing one training set."""
+        return 40 * features**2
 
     def products(self, block: Block) -> Float[Array, "fold target feature"]:
         """Return Y'X of each fold."""
@@ -137,26 +156,32 @@ class Primal:
     def decompose(self, fold: int | None) -> PrimalDecomposition:
         """Decompose the centred Gram matrix of the rows outside `fold`."""
         xp, rows = array_namespace(self.x), self.x.shape[0]
-        sums, train = xp.sum(self.sums, axis=0), self.total
         low, high = (rows, rows) if fold is None else self.bounds[fold]
+        held_out = high - low
+        sums = xp.sum(self.sums, axis=0)
         if fold is not None:
             sums = sums - self.sums[fold, ...]
-            train = train - self.gram_of(fold)
-        mean = sums / (rows - (high - low))
-        values, vectors = eigh(train - sums[:, None] * mean)
+        mean = sums / (rows - held_out)
+        train = sums[:, None] * -mean
+        train += self.total
+        if fold is not None:
+            train -= self.gram_of(fold)
+        values, vectors = eigh(train, overwrite=True)
+        del train
         values = xp.clip(values, min=0.0)  # rounding can take a zero below zero
 
         predictors = quadratic = None
-        held_out = high - low
         if 0 < held_out <= values.shape[0]:
             predictors = (double(self.x[low:high, :]) - mean) @ vectors
             predictors = xp.astype(predictors, self.narrow, copy=False)
         elif fold is not None:
-            cross = self.sums[fold, ...][:, None] * mean
-            centred = self.gram_of(fold) - cross - cross.T + held_out * mean[:, None] * mean
-            quadratic = vectors.T @ (centred @ vectors)
+            centred = self.sums[fold, ...][:, None] * mean
+            centred = held_out * mean[:, None] * mean - centred - centred.T
+            centred += self.gram_of(fold)
+            centred = centred @ vectors
+            quadratic = xp.astype(vectors.T @ centred, self.narrow, copy=False)
+            del centred
             # b'Mb = b'Ub with U the upper triangle of M, doubled off the diagonal: half the work
             quadratic = xp.triu(quadratic) + xp.triu(quadratic, k=1)
-            quadratic = xp.astype(quadratic, self.narrow, copy=False)
         vectors = xp.astype(vectors, self.x.dtype, copy=False)
         return PrimalDecomposition(self, fold, mean, values, vectors, predictors, quadratic)

@@ -14,7 +14,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from jaxtyping import Float
 
-from striate.solvers._arrays import Array, double, eigh, gram
+from striate.solvers._arrays import CHUNK, Array, Workers, double, eigh, gram
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,19 @@ class Decomposition(Protocol):
 class Route(Protocol):
     """A way to decompose training sets; `fold` is the one held out, None trains on all rows."""
 
-    fold_bytes: int
+    def kept_bytes(self) -> int:
+        """Return the bytes of what is kept only because memory allows."""
+        ...
+
+    @staticmethod
+    def base_bytes(rows: int, features: int) -> int:
+        """Return the bytes of what all training sets share."""
+        ...
+
+    @staticmethod
+    def fold_bytes(rows: int, features: int) -> int:
+        """Return the bytes of decomposing one training set."""
+        ...
 
     def products(self, block: Block) -> Any:
         """Return what the decompositions of all folds share about a block of targets."""
@@ -115,6 +127,10 @@ class _ByRows:
     def __init__(self, x: Float[Array, "row feature"], bounds: list[tuple[int, int]]) -> None:
         self.x, self.bounds = x, bounds
 
+    def kept_bytes(self) -> int:
+        """Return the bytes of what is kept only because memory allows: none."""
+        return 0
+
     def products(self, block: Block) -> None:
         """Nothing: each training set rotates its own rows."""
 
@@ -137,11 +153,22 @@ class Kernel(_ByRows):
         x: Float[Array, "row feature"],
         bounds: list[tuple[int, int]],
         narrow: Any,
+        spare: int = 0,
+        crew: Workers | None = None,
     ) -> None:
         super().__init__(x, bounds)
         self.narrow = narrow
         self.total = gram(x.T)
-        self.fold_bytes = 24 * x.shape[0] ** 2
+
+    @staticmethod
+    def base_bytes(rows: int, features: int) -> int:
+        """Return the bytes of the kernel, and of computing it."""
+        return 16 * rows**2 + 16 * rows * min(features, CHUNK)
+
+    @staticmethod
+    def fold_bytes(rows: int, features: int) -> int:
+        """Return the bytes of decomposing one training set."""
+        return 40 * rows**2
 
     def decompose(self, fold: int | None) -> RowDecomposition:
         """Decompose the centred kernel of the rows outside `fold`."""
@@ -154,22 +181,53 @@ class Kernel(_ByRows):
         held_out = held_out - xp.mean(held_out, axis=1, keepdims=True) - (mean - grand)
         train -= mean[:, None]
         train -= mean - grand
-        values, vectors = eigh(train)
+        values, vectors = eigh(train, overwrite=True)
+        del train
         # directions without length (the mean, repeated rows) predict nothing: leave them out
         # instead of dividing rounding by a small penalty
         alive = values > values[-1] * values.shape[0] * 2.3e-16
         safe = xp.where(alive, values, xp.ones_like(values))
         keep = xp.astype(alive, xp.float64)
 
-        vectors, held_out = xp.astype(vectors, self.x.dtype), held_out @ vectors
+        held_out = held_out @ vectors
+        # X'U before it meets the targets: in X' (U ...) float32 would lose small directions
+        readout = self._features(vectors) if fold is None else None
+        vectors = xp.astype(vectors, self.x.dtype, copy=False)
         return RowDecomposition(
             low,
             high,
             vectors,
             lambda alphas: xp.astype(keep / (safe + alphas), self.x.dtype, copy=False),
             xp.astype(held_out, self.narrow, copy=False),
-            lambda scaled: (scaled @ vectors.T) @ self.x,
+            lambda scaled: scaled @ readout,
         )
+
+    def _features(self, vectors: Float[Array, "row rank"]) -> Float[Array, "rank feature"]:
+        """Return U'X, a few features at a time in float64."""
+        xp, p = array_namespace(self.x), self.x.shape[1]
+        out = xp.empty((vectors.shape[1], p), dtype=self.x.dtype, device=device(self.x))
+        for i in range(0, p, CHUNK):
+            some = slice(i, i + CHUNK)
+            out[:, some] = xp.astype(vectors.T @ double(self.x[:, some]), out.dtype, copy=False)
+        return out
+
+
+class Precomputed(Kernel):
+    """The dual of a kernel that is given, in float64; solutions are weights of its rows."""
+
+    def __init__(self, kernel: Float[Array, "row row"], bounds: list[tuple[int, int]]) -> None:
+        _ByRows.__init__(self, kernel, bounds)
+        self.narrow, self.total = kernel.dtype, kernel
+
+    @staticmethod
+    def base_bytes(rows: int, features: int) -> int:
+        """Return the bytes of what all training sets share: none but the kernel."""
+        return 0
+
+    def _features(self, vectors: Float[Array, "row rank"]) -> Float[Array, "rank row"]:
+        # directions that rounding alone keeps alive may hold the mean, which a kernel that is not
+        # centred would answer to
+        return (vectors - array_namespace(vectors).mean(vectors, axis=0)).T
 
 
 class Svd(_ByRows):
@@ -182,7 +240,16 @@ class Svd(_ByRows):
 
     def __init__(self, x: Float[Array, "row feature"], bounds: list[tuple[int, int]]) -> None:
         super().__init__(x, bounds)
-        self.fold_bytes = 40 * x.shape[0] * x.shape[1]
+
+    @staticmethod
+    def base_bytes(rows: int, features: int) -> int:
+        """Return the bytes of what all training sets share: none."""
+        return 0
+
+    @staticmethod
+    def fold_bytes(rows: int, features: int) -> int:
+        """Return the bytes of decomposing one training set."""
+        return 56 * rows * features
 
     def decompose(self, fold: int | None) -> RowDecomposition:
         """Decompose the centred rows outside `fold`."""

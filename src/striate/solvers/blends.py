@@ -14,9 +14,14 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import nnls
 
 from striate.errors import DataError
-from striate.solvers._arrays import Array, check_finite, on_cpu, workers
+from striate.solvers._arrays import Array, on_cpu, workers
+from striate.solvers._budget import fitting
+from striate.solvers.ensemble import member_grams
 
-BLOCK = 128  # targets whose rows are copied to float64 at once, by one thread
+BLOCK = 256  # targets that take the steps of the method together, in one thread
+
+PIVOTS = 8
+"""Rounds of exchanging many members at once; the few targets left go on one by one."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ def nonnegative(
     y: Float[Array, "row target"],
     *,
     l2: float | int = 0.0,
+    memory: int = 2 << 30,
+    threads: int | None = None,
 ) -> Blend:
     """Return the non-negative weights with the least squared error, for each target its own.
 
@@ -67,30 +74,24 @@ def nonnegative(
     >>> blend.weights.round(9).tolist(), blend.intercept.round(9).tolist()
     ([[0.5], [0.0]], [2.0])
     """
+    if not (np.isfinite(l2) and l2 >= 0):
+        raise DataError(f"the penalty l2 = {l2} is not a finite number >= 0: give one, or 0")
     (predictions, y), back = on_cpu(predictions, y)
-    _check(predictions, y, l2)
+    grams = member_grams(predictions, y, memory=memory, threads=threads)
     members, _, targets = predictions.shape
     weights = np.empty((members, targets), dtype=predictions.dtype)
-    intercept = np.empty(targets, dtype=predictions.dtype)
 
     def job(low: int) -> None:
-        block = slice(low, low + BLOCK)
-        p = np.array(predictions[:, :, block].transpose(2, 0, 1), dtype=np.float64, order="C")
-        t = np.array(y[:, block].T, dtype=np.float64, order="C")
-        p_mean, t_mean = p.mean(axis=2), t.mean(axis=1)
-        p -= p_mean[:, :, None]
-        t -= t_mean[:, None]
-        gram = p @ p.transpose(0, 2, 1)
-        # a constant member leaves only the rounding of its mean, and says nothing beside b
-        useful = np.diagonal(gram, axis1=1, axis2=2) > 1e-26 * p.shape[2] * p_mean**2
-        gram += l2 * np.eye(members)
-        solved = nonnegative_from_grams(gram, (p @ t[:, :, None])[:, :, 0], useful)
-        weights[:, block] = solved.T
-        intercept[block] = t_mean - (solved * p_mean).sum(axis=1)
+        some = grams.at(slice(low, low + BLOCK))
+        full = some.dense() + l2 * np.eye(members)
+        weights[:, low : low + BLOCK] = nonnegative_from_grams(
+            full, some.products.T, ~some.idle.T
+        ).T
 
-    with workers(None) as crew:
+    with workers(fitting(threads, 10.0 * members**3 * targets)) as crew:
         crew.map(job, range(0, targets, BLOCK))
-    return Blend(back(weights), back(intercept))
+    intercept = y.mean(axis=0, dtype=np.float64) - (weights * grams.means).sum(axis=0)
+    return Blend(back(weights), back(intercept.astype(predictions.dtype)))
 
 
 def nonnegative_from_grams(
@@ -115,8 +116,7 @@ def nonnegative_from_grams(
     f = np.where(useful, products / size, 0.0)
     # the descent that is left at the optimum is rounding of f
     tolerance = 1e-13 * members * np.abs(f).max(axis=1)
-    w = np.zeros_like(f)
-    inside = np.zeros(f.shape, dtype=bool)
+    w, inside = _pivoted(g, f, useful, tolerance)
     shut = ~useful
     todo = np.arange(targets)
     for _ in range(6 * members):
@@ -138,6 +138,50 @@ def nonnegative_from_grams(
     return _at_least_as_good(g, f, w, useful) / size
 
 
+def _pivoted(
+    g: Float[np.ndarray, "target member member"],
+    f: Float[np.ndarray, "target member"],
+    useful: Bool[np.ndarray, "target member"],
+    tolerance: Float[np.ndarray, " target"],
+) -> tuple[Float[np.ndarray, "target member"], Bool[np.ndarray, "target member"]]:
+    """Where to begin: weights, and which members are in; nothing where that is not feasible.
+
+    Exchanges all members on the wrong side at once (Kim & Park 2011, doi:10.1137/110821172), which
+    mostly ends at the optimum in a few rounds but has no proof of that.
+    """
+    w, inside = np.zeros_like(f), np.array(useful & (f > tolerance[:, None]), dtype=bool)
+    todo = np.flatnonzero(inside.any(axis=1))
+    feasible = np.array(~inside.any(axis=1))
+    for _ in range(PIVOTS):
+        if not todo.size:
+            break
+        w[todo] = _least_squares(g[todo], f[todo], inside[todo])
+        descent = f[todo] - np.einsum("tij,tj->ti", g[todo], w[todo])
+        negative = inside[todo] & (w[todo] <= 0)
+        wrong = negative | (useful[todo] & ~inside[todo] & (descent > tolerance[todo, None]))
+        feasible[todo] = ~negative.any(axis=1)
+        left = wrong.any(axis=1)
+        todo, wrong = todo[left], wrong[left]
+        last = inside[todo]
+        inside[todo] = last ^ wrong
+    inside[todo] = last if todo.size else inside[todo]  # the members that `w` is of
+    w[~feasible], inside[~feasible] = 0.0, False
+    return w, inside
+
+
+def _least_squares(
+    g: Float[np.ndarray, "target member member"],
+    f: Float[np.ndarray, "target member"],
+    free: Bool[np.ndarray, "target member"],
+) -> Float[np.ndarray, "target member"]:
+    """Weights of the members that are `free`; 0 for the others."""
+    nudge = 4 * np.finfo(np.float64).eps  # keeps the matrix of twin members invertible
+    matrix = np.where(free[:, :, None] & free[:, None, :], g, 0.0)
+    diagonal = np.arange(f.shape[1])
+    matrix[:, diagonal, diagonal] += np.where(free, nudge, 1.0)
+    return np.asarray(np.linalg.solve(matrix, np.where(free, f, 0.0)[:, :, None])[:, :, 0])
+
+
 def _solve_inside(
     g: Float[np.ndarray, "all member member"],
     f: Float[np.ndarray, "all member"],
@@ -150,16 +194,12 @@ def _solve_inside(
 
     Changes `w` and `inside`; returns where the member that entered did not move.
     """
-    nudge = 4 * np.finfo(np.float64).eps  # keeps the matrix of twin members invertible
     stuck = np.zeros(todo.size, dtype=bool)
     index, first = np.arange(todo.size), True
     while index.size:
         rows = todo[index]
         free = inside[rows]
-        matrix = np.where(free[:, :, None] & free[:, None, :], g[rows], 0.0)
-        diagonal = np.arange(f.shape[1])
-        matrix[:, diagonal, diagonal] += np.where(free, nudge, 1.0)
-        aim = np.linalg.solve(matrix, np.where(free, f[rows], 0.0)[:, :, None])[:, :, 0]
+        aim = _least_squares(g[rows], f[rows], free)
         if first:  # rounding alone can turn it back: shut it out until something else moves
             stuck = aim[index, entered] <= 0
             inside[todo[stuck], entered[stuck]] = False
@@ -191,19 +231,3 @@ def _at_least_as_good(
     gain = np.clip(f[np.arange(best.size), best], 0.0, None)
     single = np.eye(members)[best] * gain[:, None]
     return np.where((objective > -(gain**2))[:, None], single, w)
-
-
-def _check(predictions: np.ndarray, y: np.ndarray, l2: float) -> None:
-    members, rows, targets = predictions.shape
-    if y.shape != (rows, targets):
-        raise DataError(
-            f"predictions are for {rows} rows of {targets} targets but y has shape {y.shape}: "
-            f"give both the same rows and targets"
-        )
-    if 0 in (members, rows, targets):
-        raise DataError(f"predictions of shape {predictions.shape} hold nothing to blend")
-    if not (np.isfinite(l2) and l2 >= 0):
-        raise DataError(f"the penalty l2 = {l2} is not a finite number >= 0: give one, or 0")
-    check_finite("y", y, "target")
-    for member in range(members):
-        check_finite(f"the prediction of member {member}", predictions[member], "target")

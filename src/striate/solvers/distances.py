@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from striate.errors import DataError
 from striate.solvers._arrays import Array, check_finite, on_cpu
+from striate.solvers.noise import factor, whitened
 
 
 def correlation_distances(
@@ -69,6 +70,34 @@ def euclidean_distances(
     return _squared(x, double, root=True)
 
 
+def squared_mahalanobis_distances(
+    x: Float[Array, "stimulus feature"], precision: Array, *, double: bool = True
+) -> Float[Array, "stimulus stimulus"]:
+    """Return (x_i - x_j)' P (x_i - x_j) of every two rows, P the precision of noise.
+
+    One triangular product by the root of P, then as `squared_euclidean_distances`. `precision` is
+    a matrix (feature feature), such as the inverse of a shrunk covariance
+    (`noise.shrunk_covariance`, `noise.precision_of`), or the inverse variances of features.
+    Raises `DataError` for NaN and for a precision that is not positive definite.
+
+    >>> x, p = np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([1.0, 0.25])
+    >>> squared_mahalanobis_distances(x, p)
+    array([[ 0., 13.], [13., 0.]])
+    """
+    return _mahalanobis(x, precision, double, root=False)
+
+
+def mahalanobis_distances(
+    x: Float[Array, "stimulus feature"], precision: Array, *, double: bool = True
+) -> Float[Array, "stimulus stimulus"]:
+    """Return the root of `squared_mahalanobis_distances`.
+
+    >>> mahalanobis_distances(np.array([[0.0, 0.0], [3.0, 4.0]]), np.eye(2))
+    array([[0., 5.], [5., 0.]])
+    """
+    return _mahalanobis(x, precision, double, root=True)
+
+
 def upper_triangle(rdm: Float[Array, "*batch stimulus stimulus"]) -> Float[Array, "*batch pair"]:
     """Return the entries above the diagonal, row by row: the order of scipy's `squareform`.
 
@@ -94,6 +123,21 @@ def from_pairs(pairs: Float[Array, "*batch pair"]) -> Float[Array, "*batch stimu
     >>> from_pairs(np.array([1.0, 2.0, 3.0]))
     array([[0., 1., 2.], [1., 0., 3.], [2., 3., 0.]])
     """
+    n = stimuli_of(pairs)
+    xp = array_namespace(pairs)
+    rows, columns = _pairs(pairs, n)
+    rdm = xp.zeros((*pairs.shape[:-1], n, n), dtype=pairs.dtype, device=device(pairs))
+    rdm[..., rows, columns] = pairs
+    rdm[..., columns, rows] = pairs
+    return rdm
+
+
+def stimuli_of(pairs: Float[Array, "*batch pair"]) -> int:
+    """Return the number of stimuli that have so many pairs; raises `DataError` if there is none.
+
+    >>> stimuli_of(np.zeros(6))
+    4
+    """
     count = pairs.shape[-1]
     n = (1 + round((1 + 8 * count) ** 0.5)) // 2
     if n * (n - 1) // 2 != count:
@@ -101,12 +145,7 @@ def from_pairs(pairs: Float[Array, "*batch pair"]) -> Float[Array, "*batch stimu
             f"{count} pairs are those of no number of stimuli: give n (n - 1) / 2, "
             f"for example {n * (n - 1) // 2} for {n}"
         )
-    xp = array_namespace(pairs)
-    rows, columns = _pairs(pairs, n)
-    rdm = xp.zeros((*pairs.shape[:-1], n, n), dtype=pairs.dtype, device=device(pairs))
-    rdm[..., rows, columns] = pairs
-    rdm[..., columns, rows] = pairs
-    return rdm
+    return n
 
 
 def _pairs(like: Array, n: int) -> tuple[Any, Any]:
@@ -118,15 +157,18 @@ def _pairs(like: Array, n: int) -> tuple[Any, Any]:
 
 def _one_minus_cosine(x: Array, double: bool, *, centre: bool) -> Array:
     (x,), back = on_cpu(x)
-    check_finite("x", x, "feature")
     xp = array_namespace(x)
-    z = xp.astype(x, xp.float64, copy=True) if double else xp.asarray(x, copy=True)
-    size = xp.sqrt(xp.sum(z * z, axis=1))
+    z = xp.astype(x, xp.float64, copy=False) if double else x
     if centre:
-        z -= xp.mean(z, axis=1, keepdims=True)
-    norm = xp.sqrt(xp.sum(z * z, axis=1))
+        middle = xp.mean(z, axis=1)
+        z = z - middle[:, None]
+    d = _product(z)
+    squares = xp.asarray(xp.linalg.diagonal(d), copy=True)
+    if not bool(xp.isfinite(xp.sum(squares))):
+        check_finite("x", x, "feature")
     # a constant row leaves only the rounding of its mean
-    flat = norm <= 8 * xp.finfo(z.dtype).eps * size
+    size = squares + x.shape[1] * middle * middle if centre else squares
+    flat = squares <= (8 * xp.finfo(z.dtype).eps) ** 2 * size
     if bool(xp.any(flat)):
         row = int(xp.argmax(xp.astype(flat, xp.int64)))
         what = "constant" if centre else "zero"
@@ -134,9 +176,8 @@ def _one_minus_cosine(x: Array, double: bool, *, centre: bool) -> Array:
             f"stimulus {row} is {what} over its {x.shape[1]} features, so its distance is "
             f"undefined: leave it out or choose Euclidean distances"
         )
-    z /= norm[:, None]
-    d = _product(z)
-    d *= -1.0
+    scale = 1.0 / xp.sqrt(squares)
+    d *= -(scale[:, None] * scale)
     d += 1.0
     return back(_finish(d))
 
@@ -153,6 +194,29 @@ def _squared(x: Array, double: bool, *, root: bool) -> Array:
     d += squares[:, None] + squares  # one sum: two would round differently above and below
     d = _finish(d)
     return back(xp.astype(xp.sqrt(d) if root else d, x.dtype, copy=False))
+
+
+def _mahalanobis(x: Array, precision: Array, double: bool, *, root: bool) -> Array:
+    (x, precision), back = on_cpu(x, precision)
+    xp = array_namespace(x)
+    check_finite("x", x, "feature")
+    p = x.shape[1]
+    if tuple(precision.shape) not in ((p,), (p, p)):
+        raise DataError(
+            f"a precision of shape {tuple(precision.shape)} does not belong to {p} features"
+        )
+    kind = xp.float64 if double else x.dtype
+    z = xp.astype(x, kind, copy=True)
+    z -= xp.mean(z, axis=0)
+    precision = xp.astype(precision, kind, copy=False)
+    if precision.ndim == 2:
+        z = whitened(z, factor(precision))
+    else:
+        check_finite("the noise precision", precision[:, None], "feature")
+        if not bool(xp.all(precision > 0)):
+            raise DataError("the noise precision of every feature must be positive")
+        z = z * xp.sqrt(precision)
+    return back(xp.astype(_squared(z, False, root=root), x.dtype, copy=False))
 
 
 def _product(z: Float[Array, "stimulus feature"]) -> Float[Array, "stimulus stimulus"]:

@@ -8,43 +8,57 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
 from jaxtyping import Float, Int
 
 from striate.errors import DataError
-from striate.solvers._arrays import Array, check_finite, on_cpu, workers
-from striate.solvers._ridge_blocks import Blocks, mend, prepare
+from striate.solvers._arrays import CHUNK, Array, double, on_cpu, workers
+from striate.solvers._budget import Need, fitting
+from striate.solvers._ridge_asked import check, check_alphas, check_folds, check_penalty, choose
+from striate.solvers._ridge_blocks import Blocks, mend, need_of, prepare
+from striate.solvers._ridge_closed import check_closed, closed_losses
+from striate.solvers._ridge_primal import Primal
+from striate.solvers._ridge_rows import Kernel
 
 
 @dataclass(frozen=True)
 class RidgeFit:
-    """A fitted ridge: predictions are `x @ coef + intercept`.
+    """A fitted ridge: predictions are `(x - center) @ coef + level`.
 
-    `coef` and `intercept` have the type of the input. `alpha` is the penalty of each target and
-    `loss` its mean squared error on held-out rows under each penalty that was tried (None where
-    none was chosen), both in float64.
+    `center` and `level` are the means of the training features and targets: features far from
+    zero would leave float32 no digits for `x @ coef + intercept`, which is the same. All have the
+    type of the input. `alpha` is the penalty of each target and `loss` its mean squared error on
+    held-out rows under each penalty that was tried (None where none was chosen), both in float64.
     """
 
     coef: Float[Array, "feature target"]
-    intercept: Float[Array, " target"]
+    center: Float[Array, " feature"]
+    level: Float[Array, " target"]
     alpha: Float[Array, " target"]
     loss: Float[Array, "alpha target"] | None = None
 
+    @property
+    def intercept(self) -> Float[Array, " target"]:
+        """The predictions where all features are zero."""
+        xp = array_namespace(self.coef)
+        parts = [self.coef[:, i : i + CHUNK] for i in range(0, self.coef.shape[1], CHUNK)]
+        shift = xp.concat([double(self.center) @ double(part) for part in parts])
+        return xp.astype(double(self.level) - shift, self.coef.dtype, copy=False)
+
     def predict(self, x: Float[Array, "row feature"]) -> Float[Array, "row target"]:
         """Return the predictions for `x`."""
-        return x @ self.coef + self.intercept
+        return (x - self.center) @ self.coef + self.level
 
 
 def ridge_cv(
     x: Float[Array, "row feature"],
     y: Float[Array, "row target"],
     alphas: Sequence[float | int] | np.ndarray,
-    folds: Int[np.ndarray, " row"],
+    folds: Int[np.ndarray, " row"] | str,
     *,
-    penalty: Literal["target", "global"] = "target",
+    penalty: str | Int[np.ndarray, " _"] = "target",
     memory: int = 2 << 30,
     threads: int | None = None,
 ) -> RidgeFit:
@@ -60,13 +74,18 @@ def ridge_cv(
       of the same kind. Tensors on a GPU are worked on there.
     - `alphas`: penalties to choose from, in units of x^2; 0 is least squares of least norm. Of
       penalties with equal errors the first is chosen.
-    - `folds`: a label per row; rows with the same label are held out together.
-    - `penalty`: one alpha per "target", or one "global" alpha with the least summed error.
-    - `memory`: bytes for temporary arrays, beyond a centred copy of `x` (in float64 where penalties
-      are tiny) and the result. It changes results by rounding only.
+    - `folds`: a label per row; rows with the same label are held out together. "loo" leaves out
+      one row at a time, and "gcv" is its rotation-invariant form (Golub, Heath & Wahba 1979,
+      doi:10.1080/00401706.1979.10489751): both in closed form, in float64, the mean counted among
+      what is fitted, and both too hopeful where rows depend on each other.
+    - `penalty`: one alpha per "target", one "global" alpha with the least summed error, or a label
+      per target: targets with the same label, such as those of a region, share their alpha.
+    - `memory`: bytes to take beyond `x`, `y` and the result; see `ridge_need`. It changes results
+      by rounding only.
     - `threads`: workers on the CPU; None means as many as BLAS would use.
 
-    Raises `DataError` for shapes that do not fit, NaN, fewer than two folds, a negative penalty.
+    Raises `DataError` for shapes that do not fit, NaN, fewer than two folds, a negative penalty,
+    or penalties too small for "loo" and "gcv"; `StriateError` when `memory` is too little.
     Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634.
 
     >>> x, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([[1.0], [3.0], [5.0], [7.0]])
@@ -75,24 +94,44 @@ def ridge_cv(
     ([[2.0]], [1.0], [0.001])
     """
     (x, y), back = on_cpu(x, y)
-    _check(x, y)
-    candidates = _check_alphas(alphas)
-    order, bounds = _check_folds(folds, x.shape[0])
+    check(x, y)
+    candidates, shared = check_alphas(alphas), check_penalty(penalty, y.shape[1])
+    if isinstance(folds, str):
+        check_closed(folds)
+        order, bounds = None, [(0, x.shape[0])]
+    else:
+        order, bounds = check_folds(folds, x.shape[0])
     xp = array_namespace(x)
     tried = xp.asarray(candidates, dtype=xp.float64, device=device(x))
+    smallest, threads = float(candidates.min()), fitting(threads, _operations(x, y, len(bounds)))
     with workers(threads, gpu=not is_numpy_array(x)) as crew:
-        smallest, kind = float(candidates.min()), x.dtype
-        rows, route = prepare(x, order, bounds, smallest, memory, work=kind, narrow=kind)
+        kind = xp.float64 if isinstance(folds, str) else x.dtype
+        rows, route = prepare(x, order, bounds, smallest, memory, crew, work=kind, narrow=kind)
         blocks = Blocks(rows, y, route, memory, crew)
-        loss = blocks.losses(tried)
-        if kind == xp.float32:
-            mend(loss, tried, x, order, blocks)
-        summed = loss if penalty == "target" else xp.sum(loss, axis=1, keepdims=True)
-        alpha = xp.take(tried, xp.argmin(summed, axis=0))
-        alpha = xp.broadcast_to(alpha, (y.shape[1],))
-        coef, intercept = blocks.solve(alpha)
-    loss = loss / x.shape[0]
-    return RidgeFit(back(coef), back(intercept), back(xp.asarray(alpha, copy=True)), back(loss))
+        if isinstance(folds, str):
+            loss = closed_losses(blocks, tried, folds)
+        else:
+            loss = blocks.losses(tried)
+            if kind == xp.float32:
+                mend(loss, tried, x, order, blocks)
+        alpha = choose(loss, tried, shared)
+        coef, level = blocks.solve(alpha, resume=not isinstance(folds, str))
+    loss /= x.shape[0]
+    center, level = _typed(x, rows.mean, level)
+    return RidgeFit(back(coef), back(center), back(level), back(alpha), back(loss))
+
+
+def ridge_need(rows: int, features: int, folds: int = 5, *, closed: bool = False) -> Need:
+    """Return what `ridge_cv` and `ridge` take of memory, beyond `x`, `y` and the result.
+
+    `closed`: with "loo" or "gcv". Penalties below the digits of a Gram
+    matrix, zero included, take more.
+
+    >>> ridge_need(9000, 1000).fixed >> 20
+    187
+    """
+    kind = Primal if features < rows else Kernel
+    return need_of(kind, rows, features, folds, closed=closed)
 
 
 def ridge(
@@ -113,7 +152,7 @@ def ridge(
     ([[1.0]], [2.0])
     """
     (x, y), back = on_cpu(x, y)
-    _check(x, y)
+    check(x, y)
     xp = array_namespace(x)
     if not isinstance(alpha, (int, float)):
         (alpha,), _ = on_cpu(alpha)
@@ -122,51 +161,22 @@ def ridge(
         raise DataError(
             f"{each.shape[0]} penalties for {y.shape[1]} targets: give one, or one per target"
         )
-    smallest = float(_check_alphas([float(xp.min(each)), float(xp.max(each))]).min())
+    smallest = float(check_alphas([float(xp.min(each)), float(xp.max(each))]).min())
     each = xp.asarray(xp.broadcast_to(each, (y.shape[1],)), copy=True)
+    threads = fitting(threads, _operations(x, y, 0))
     with workers(threads, gpu=not is_numpy_array(x)) as crew:
         bounds, kind = [(0, x.shape[0])], x.dtype
-        rows, route = prepare(x, None, bounds, smallest, memory, work=kind, narrow=kind)
-        coef, intercept = Blocks(rows, y, route, memory, crew).solve(each)
-    return RidgeFit(back(coef), back(intercept), back(each))
+        rows, route = prepare(x, None, bounds, smallest, memory, crew, work=kind, narrow=kind)
+        coef, level = Blocks(rows, y, route, memory, crew).solve(each)
+    center, level = _typed(x, rows.mean, level)
+    return RidgeFit(back(coef), back(center), back(level), back(each))
 
 
-def _check(x: Array, y: Array) -> None:
-    for name, a in (("x", x), ("y", y)):
-        if a.ndim != 2:
-            raise DataError(f"{name} has shape {tuple(a.shape)}: it must be two-dimensional")
-        if str(a.dtype).removeprefix("torch.") not in ("float32", "float64"):
-            raise DataError(f"{name} is {a.dtype}: convert it to float32 or float64")
-    if x.dtype != y.dtype:
-        raise DataError(f"x is {x.dtype} but y is {y.dtype}: convert one to the type of the other")
-    if x.shape[0] != y.shape[0] or x.shape[0] < 2:
-        raise DataError(
-            f"x has {x.shape[0]} rows and y has {y.shape[0]}: give both the same rows, at least two"
-        )
-    if 0 in (x.shape[1], y.shape[1]):
-        raise DataError(f"x has {x.shape[1]} features and y {y.shape[1]} targets: give some")
-    check_finite("x", x, "feature")
-    check_finite("y", y, "target")
+def _typed(x: Array, *arrays: Array) -> list[Array]:
+    xp = array_namespace(x)
+    return [xp.astype(a, x.dtype, copy=False) for a in arrays]
 
 
-def _check_alphas(alphas: Sequence[float | int] | np.ndarray) -> np.ndarray:
-    candidates = np.asarray(alphas, dtype=np.float64)
-    if candidates.ndim != 1 or candidates.size == 0:
-        raise DataError(f"alphas {alphas!r} is not a list of penalties: give at least one")
-    bad = candidates[~(np.isfinite(candidates) & (candidates >= 0))]
-    if bad.size:
-        raise DataError(f"the penalty {bad[0]} is not a finite number >= 0: remove it")
-    return candidates
-
-
-def _check_folds(folds: np.ndarray, rows: int) -> tuple[np.ndarray | None, list[tuple[int, int]]]:
-    """Return the order that puts rows of a fold side by side (None: they are), and their ranges."""
-    if folds.shape != (rows,):
-        raise DataError(f"folds has shape {folds.shape} for {rows} rows: give one label per row")
-    labels, counts = np.unique(folds, return_counts=True)
-    if labels.size < 2:
-        raise DataError(f"all rows are in fold {labels[0]}: give at least two folds")
-    ends = np.cumsum(counts).tolist()
-    bounds = list(zip([0, *ends[:-1]], ends, strict=True))
-    order = np.argsort(folds, kind="stable")
-    return (None if np.array_equal(order, np.arange(rows)) else order), bounds
+def _operations(x: Array, y: Array, folds: int) -> float:
+    n, p = x.shape
+    return 2.0 * min(n, p) * (folds + 1) * (n * p + n * y.shape[1])

@@ -1,72 +1,74 @@
-"""How alike two sets of RDMs are: rank or standardise each vector once, then one product."""
+"""How alike two sets of RDMs are: centre each vector once, then multiply all by all."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_numpy_array
 from jaxtyping import Float
-from scipy.stats import kendalltau, rankdata
 
 from striate.errors import DataError
-from striate.solvers._arrays import Array, check_finite, on_cpu
+from striate.solvers._arrays import Array, check_finite, on_cpu, workers
+from striate.solvers._budget import fitting
 from striate.solvers.blends import nonnegative
+
+CHUNK = 4096
+"""Pairs that are centred and multiplied at once, while they lie in the cache."""
+ON_GPU = 1 << 22
 
 
 def pearson(
-    a: Float[Array, "layer pair"], b: Float[Array, "subject pair"]
+    a: Float[Array, "layer pair"], b: Float[Array, "subject pair"], *, threads: int | None = None
 ) -> Float[Array, "layer subject"]:
     """Return the Pearson correlation of every row of `a` with every row of `b`.
 
-    r = z_a'z_b, each row centred and of unit length. Raises `DataError` for NaN and for constant
-    rows, whose correlation is undefined.
+    r = z_a'z_b, each row centred and of unit length; sums are taken in float64. Raises `DataError`
+    for NaN and for constant rows, whose correlation is undefined.
 
     >>> pearson(np.array([[1.0, 2.0, 3.0]]), np.array([[2.0, 4.0, 6.0], [3.0, 2.0, 1.0]])).round(9)
     array([[ 1., -1.]])
     """
     (a, b), back = on_cpu(a, b)
-    _check(a, b)
-    xp = array_namespace(a)
-    return back(xp.clip(_unit(a, "a") @ _unit(b, "b").T, min=-1.0, max=1.0))
+    check_pairs(a, b)
+    first = min(CHUNK, a.shape[1])
+    # about the mean of the first few, so that every value is fetched once; exact after the fact
+    names = "the first set of RDMs", "the second set of RDMs"
+    pilots = means(a[:, :first], names[0]), means(b[:, :first], names[1])
+    *sums, rest_a, rest_b = products(a, b, pilots, totals=True, threads=threads)
+    if not _all_finite(sums[0]):
+        check_finite(names[0], a, "pair")
+        check_finite(names[1], b, "pair")
+    n = a.shape[1]
+    middles = pilots[0] + rest_a / n, pilots[1] + rest_b / n
+    sums = [
+        sums[0] - rest_a[:, None] * rest_b / n,
+        sums[1] - rest_a * rest_a / n,
+        sums[2] - rest_b * rest_b / n,
+    ]
+    if any(_drifted(rest, size, n) for rest, size in ((rest_a, sums[1]), (rest_b, sums[2]))):
+        sums = products(a, b, middles, threads=threads)
+    return back(cosines(sums, middles, a, "constant"))
 
 
-def spearman(
-    a: Float[Array, "layer pair"], b: Float[Array, "subject pair"]
+def cosine(
+    a: Float[Array, "layer pair"], b: Float[Array, "subject pair"], *, threads: int | None = None
 ) -> Float[Array, "layer subject"]:
-    """Return the Spearman correlation of every row of `a` with every row of `b`.
+    """Return the cosine of the angle between every row of `a` and every row of `b`.
 
-    The Pearson correlation of the ranks, ties given their average rank; the similarity of RDMs of
-    Kriegeskorte, Mur & Bandettini 2008, doi:10.3389/neuro.06.004.2008, and of Algonauts 2019.
-    NumPy arrays or tensors on the CPU; ranks and product in float64. Errors as for `pearson`.
+    a'b / (|a| |b|): for dissimilarities whose zero means something, such as crossnobis distances.
+    Raises `DataError` for NaN and for rows of zeros.
 
-    >>> spearman(np.array([[1.0, 2.0, 9.0]]), np.array([[1.0, 4.0, 5.0], [3.0, 3.0, 1.0]])).round(3)
-    array([[ 1.   , -0.866]])
+    >>> cosine(np.array([[1.0, 2.0, 2.0]]), np.array([[2.0, 4.0, 4.0], [0.0, 1.0, -1.0]])).round(9)
+    array([[1., 0.]])
     """
     (a, b), back = on_cpu(a, b)
-    _check(a, b)
-    ranks = [rankdata(rows, axis=1).astype(np.float64, copy=False) for rows in (a, b)]
-    correlation = _unit(ranks[0], "a") @ _unit(ranks[1], "b").T
-    return back(np.clip(correlation, -1.0, 1.0).astype(a.dtype, copy=False))
-
-
-def kendall_tau_a(
-    a: Float[Array, "layer pair"], b: Float[Array, "subject pair"]
-) -> Float[Array, "layer subject"]:
-    """Return Kendall's tau-a of every row of `a` with every row of `b`.
-
-    (concordant - discordant) / all pairs of entries. Unlike Spearman's it does not favour models
-    that predict ties (Nili et al. 2014, doi:10.1371/journal.pcbi.1003553). NumPy arrays or tensors
-    on the CPU. Errors as for `pearson`.
-
-    >>> kendall_tau_a(np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 3.0, 2.0], [1.0, 1.0, 2.0]]))
-    array([[0.33333333, 0.66666667]])
-    """
-    (a, b), back = on_cpu(a, b)
-    _check(a, b)
-    _unit(a, "a"), _unit(b, "b")  # refuses constant rows
-    # scipy's tau-b divides by the pairs that are not tied in either; tau-a by all pairs
-    untied = [np.sqrt([_untied_share(row) for row in rows]) for rows in (a, b)]
-    tau = np.array([[kendalltau(row, other).statistic for other in b] for row in a])
-    return back((tau * untied[0][:, None] * untied[1]).astype(a.dtype, copy=False))
+    check_pairs(a, b)
+    sums = products(a, b, None, threads=threads)
+    if not all(map(_all_finite, sums)):
+        check_finite("the first set of RDMs", a, "pair")
+        check_finite("the second set of RDMs", b, "pair")
+    return back(cosines(sums, None, a, "zero"))
 
 
 def nonnegative_layers(
@@ -84,7 +86,7 @@ def nonnegative_layers(
     ([3.0, 0.0], 1.0)
     """
     (layers, target), back = on_cpu(layers, target)
-    _check(layers, target[None])
+    check_pairs(layers, target[None])
     standard = _unit(layers, "layers"), _unit(target[None], "the target")
     blend = nonnegative(standard[0][:, :, None], standard[1].T)
     lengths = [
@@ -98,32 +100,115 @@ def nonnegative_layers(
     return back(weights.astype(layers.dtype, copy=False)), intercept
 
 
-def _check(a: Array, b: Array) -> None:
+def check_pairs(a: Array, b: Array) -> None:
+    """Raise `DataError` unless two sets of RDMs have the same number of pairs, at least two."""
     if a.shape[1] != b.shape[1]:
         raise DataError(
             f"the RDMs have {a.shape[1]} and {b.shape[1]} pairs: give both the same stimuli"
         )
-    check_finite("the first set of RDMs", a, "pair")
-    check_finite("the second set of RDMs", b, "pair")
-
-
-def _unit(rows: Float[Array, "layer pair"], name: str) -> Float[Array, "layer pair"]:
-    """Return the rows in float64, centred and of unit length."""
-    xp = array_namespace(rows)
-    z = xp.astype(rows, xp.float64)
-    size = xp.sqrt(xp.sum(z * z, axis=1))
-    z = z - xp.mean(z, axis=1, keepdims=True)
-    norm = xp.sqrt(xp.sum(z * z, axis=1))
-    flat = norm <= 1e-13 * size
-    if bool(xp.any(flat)):
-        row = int(xp.argmax(xp.astype(flat, xp.int64)))
+    if a.shape[1] < 2:
         raise DataError(
-            f"row {row} of {name} is constant, so its correlation is undefined: leave it out"
+            f"the RDMs have {a.shape[1]} pairs, too few to compare: give at least three stimuli"
         )
-    return z / norm[:, None]
 
 
-def _untied_share(row: np.ndarray) -> float:
-    counts = np.unique(row, return_counts=True)[1].astype(np.float64)
-    n = row.size
-    return float(1.0 - (counts * (counts - 1)).sum() / (n * (n - 1)))
+def means(rows: Float[Array, "layer pair"], name: str) -> Float[Array, " layer"]:
+    """Return the mean of every row in float64; raises `DataError` for NaN and infinities."""
+    xp = array_namespace(rows)
+    middle = xp.mean(rows, axis=1, dtype=xp.float64)
+    if not _all_finite(middle):
+        check_finite(name, rows, "pair")
+    return middle
+
+
+def products(
+    a: Float[Array, "layer pair"],
+    b: Float[Array, "subject pair"],
+    middles: tuple[Float[Array, " layer"], Float[Array, " subject"]] | None,
+    weights: Float[Array, " pair"] | None = None,
+    *,
+    totals: bool = False,
+    threads: int | None = None,
+) -> list[Array]:
+    """Return a'b, |a|^2 and |b|^2 of all rows in float64, minus `middles`, entries times `weights`.
+
+    With `totals`, the sums of both rows' entries come after. A few thousand pairs at a time, so
+    that every value is fetched from memory once.
+    """
+    xp = array_namespace(a)
+    step = CHUNK if is_numpy_array(a) else ON_GPU
+
+    def part(start: int) -> list[Array]:
+        now = slice(start, start + step)
+        z = [xp.astype(rows[:, now], xp.float64, copy=False) for rows in (a, b)]
+        if middles is not None:
+            z = [rows - middle[:, None] for rows, middle in zip(z, middles, strict=True)]
+        if weights is not None:
+            z = [rows * weights[now] for rows in z]
+        found = [z[0] @ z[1].T, xp.linalg.vecdot(z[0], z[0]), xp.linalg.vecdot(z[1], z[1])]
+        return found + ([xp.sum(rows, axis=1) for rows in z] if totals else [])
+
+    starts = range(0, a.shape[1], step)
+    work = 2.0 * a.shape[1] * (a.shape[0] + 2) * (b.shape[0] + 2)
+    # to look for BLAS and limit it takes milliseconds, more than a small comparison does
+    if not is_numpy_array(a) or fitting(threads, work) == 1:
+        found = [part(start) for start in starts]
+    else:
+        with workers(fitting(threads, work)) as pool:
+            found = pool.map(part, starts)
+    return [_total(column) for column in zip(*found, strict=True)]
+
+
+def cosines(
+    sums: Sequence[Array],
+    middles: tuple[Array, Array] | None,
+    like: Array,
+    flat: str,
+) -> Float[Array, "layer subject"]:
+    """Return a'b / (|a| |b|) in the type of `like`; raises `DataError` for a row without length."""
+    xp = array_namespace(like)
+    n = like.shape[1]
+    for k, name in enumerate("ab"):
+        size = sums[1 + k]
+        # a constant row leaves only the rounding of its mean
+        least = 0.0 if middles is None else (1e-13 * middles[k]) ** 2 * n
+        short = size <= least
+        if bool(xp.any(short)):
+            row = int(xp.argmax(xp.astype(short, xp.int64)))
+            raise DataError(
+                f"row {row} of {name} is {flat}, so its similarity to others is undefined: leave it"
+                " out"
+            )
+    values = sums[0] / xp.sqrt(sums[1])[:, None] / xp.sqrt(sums[2])
+    return xp.astype(xp.clip(values, min=-1.0, max=1.0), like.dtype, copy=False)
+
+
+def _total(parts: Sequence[Array]) -> Array:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def _drifted(rest: Array, size: Array, n: int) -> bool:
+    """Whether a mean lay so far from its pilot that digits were lost."""
+    xp = array_namespace(rest)
+    return bool(xp.any(rest * rest > 100.0 * n * size))
+
+
+def _all_finite(a: Array) -> bool:
+    xp = array_namespace(a)
+    return bool(xp.all(xp.isfinite(a)))
+
+
+def _unit(rows: Float[np.ndarray, "layer pair"], name: str) -> Float[np.ndarray, "layer pair"]:
+    """Return the rows in float64, centred and of unit length."""
+    z = rows.astype(np.float64) - means(rows, f"{name} of RDMs")[:, None]
+    norm = np.linalg.norm(z, axis=1)
+    flat = norm <= 1e-13 * np.linalg.norm(rows.astype(np.float64), axis=1)
+    if flat.any():
+        raise DataError(
+            f"row {int(flat.argmax())} of {name} is constant, so its correlation is undefined:"
+            " leave it out"
+        )
+    return np.asarray(z / norm[:, None])

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from striate.errors import DataError, FileError, some, unknown
-from striate.store.arrays import read_array, write_array
+from striate.store.arrays import read_array, read_rows, write_array
 from striate.store.atomic import (
     DamagedError,
     check_files,
@@ -57,6 +57,7 @@ class _Block:
     files: dict[str, str]
     forms: dict[str, _Form]
     manifest: dict[str, Any]
+    starts: dict[str, int] = field(default_factory=dict)
 
 
 class Entry:
@@ -212,7 +213,8 @@ class Entry:
             out = np.empty((len(digests), *form.shape), form.dtype)
             try:
                 for name, (places, rows) in plan.items():
-                    out[_span(places)] = self._map(name, space)[_span(rows)]
+                    path, start = self._start(name, space)
+                    read_rows(path, start, rows, out, places)
             except FileError:
                 # Another process may have found the block damaged and removed it.
                 if all(self._blocks[n].folder.is_dir() for n in plan):
@@ -252,16 +254,23 @@ class Entry:
             self._checked.update((n, space) for n in plan)
             return plan
 
-    def _map(self, name: str, space: str) -> np.ndarray:
+    def _start(self, name: str, space: str) -> tuple[Path, int]:
+        """The file of a space of a block, and where its values begin there.
+
+        That the file is the array of its manifest is looked at once, like its checksum.
+        """
         block = self._blocks[name]
         path, form = block.folder / block.files[space], block.forms[space]
-        array = read_array(path, mmap=True)
-        if array.shape != (len(block.digests), *form.shape) or array.dtype != form.dtype:
-            raise FileError(
-                f"{path} holds {array.shape} {array.dtype}, but its manifest says otherwise;"
-                f" delete {block.folder}"
-            )
-        return array
+        if space not in block.starts:
+            array = read_array(path, mmap=True)
+            wanted = (len(block.digests), *form.shape), form.dtype, True
+            if (array.shape, array.dtype, array.flags.c_contiguous) != wanted:
+                raise FileError(
+                    f"{path} holds {array.shape} {array.dtype}, but its manifest says otherwise;"
+                    f" delete {block.folder}"
+                )
+            block.starts[space] = path.stat().st_size - array.nbytes
+        return path, block.starts[space]
 
     def _folder(self, name: str) -> Path:
         return self.folder / "blocks" / name
@@ -365,11 +374,3 @@ class Entry:
         except OSError as error:
             if not forgive:
                 raise cannot_write(self.folder, error) from error
-
-
-def _span(places: list[int]) -> slice | list[int]:
-    """The same places as a slice, where they follow one another."""
-    first, last = places[0], places[-1]
-    if last - first + 1 == len(places) and all(p == first + k for k, p in enumerate(places)):
-        return slice(first, last + 1)
-    return places
