@@ -25,7 +25,7 @@ from striate.solvers.ridge import ridge_cv
 mpl.use("Agg")
 SIZES = ("rows", "features", "targets", "penalties")
 MIDDLE = {
-    "ridge": {"rows": 4000, "features": 500, "targets": 2000, "penalties": 10},
+    "ridge": {"rows": 2000, "features": 300, "targets": 1000, "penalties": 10},
     "lasso": {"rows": 900, "features": 100, "targets": 200, "penalties": 100},
 }
 FACTORS = {

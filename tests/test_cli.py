@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from striate.cli import main
+from striate.errors import StriateError
 
 RECIPE = """
 title = "Pixels"
@@ -181,6 +182,15 @@ def test_processes_leave_out_what_is_broken(place):
     assert "im5.png" in (run / "report.html").read_text()
     machine = json.loads((run / "machine.json").read_text())
     assert machine["features"]["pixels"]["extracted"] == 23
+
+
+def test_memory_is_told_in_gigabytes(monkeypatch):
+    from striate.cli.options import machine_of
+
+    assert machine_of(None, "cpu", 16, 1, "", True, 0.5).memory == 1 << 29
+    assert machine_of(None, "cpu", 16, 1, "", True).memory == 2 << 30
+    with pytest.raises(StriateError, match="must be positive"):
+        machine_of(None, "cpu", 16, 1, "", True, -1.0)
 
 
 def test_list_names_what_there_is():

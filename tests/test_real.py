@@ -37,6 +37,7 @@ def test_folder_ridge_predicts_v4(real_data, machine, tmp_path):
     assert 0.57 < low < found["median"] < high < 0.65
 
 
+@pytest.mark.slow
 def test_almost_dead_columns_are_dropped(real_data, machine, tmp_path):
     """SqueezeNet's last layers hold units silent but for a few images, which wreck a ridge."""
     from sklearn.linear_model import RidgeCV

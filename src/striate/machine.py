@@ -54,7 +54,7 @@ class Machine:
     Raises
     ------
     RecipeError
-        When `batch` is negative or `scheduler` is none of these.
+        When `batch` is negative, `memory` not positive, or `scheduler` is none of these.
 
     """
 
@@ -69,6 +69,8 @@ class Machine:
     def __post_init__(self) -> None:
         if self.batch < 0:
             raise RecipeError(f"batch {self.batch} must be 1 or more, or 0 to find it by trying")
+        if self.memory < 1:
+            raise RecipeError(f"memory of {self.memory} bytes must be positive")
         if isinstance(self.scheduler, Mapping) or not self.scheduler:
             return
         kind, _, rest = self.scheduler.partition(":")

@@ -46,7 +46,7 @@ def test_mistakes_are_named():
     x, y = np.zeros((10, 3)), np.arange(10.0)
     with pytest.raises(DataError, match=r"\(2,\) for 3 columns"):
         BandedRidgeCV([0, 1]).fit(x, y)
-    with pytest.raises(DataError, match="cv 'loo'"):
+    with pytest.raises(DataError, match="cv = 'loo'"):
         BandedRidgeCV([0, 1, 1], cv="loo").fit(x, y)
     with pytest.raises(DataError, match="choose exhaustive, halving, guided"):
         BandedRidgeCV([0, 1, 1], search="all").fit(x, y)

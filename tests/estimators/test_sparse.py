@@ -57,9 +57,9 @@ def test_joint_and_mixed_penalties():
 
 def test_mistakes_are_named():
     x, y = problem()
-    with pytest.raises(DataError, match="one label per row"):
+    with pytest.raises(DataError, match="a label for every row"):
         LassoCV(cv=[0, 1]).fit(x, y)
-    with pytest.raises(DataError, match="at least two folds"):
+    with pytest.raises(DataError, match="give at least 2"):
         LassoCV(cv=1).fit(x, y)
     with pytest.raises(DataError, match="l1_ratio"):
         ElasticNetCV(l1_ratio=0.0).fit(x, y)

@@ -195,3 +195,14 @@ def test_memory_stays_within_what_is_stated(kind):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert 0.02 * need < peak < need
+
+
+@pytest.mark.parametrize("far", [0.0, 1e5])
+@pytest.mark.parametrize("double", [False, True])
+def test_patterns_far_from_zero_keep_their_digits_and_their_values(far, double):
+    x = np.random.default_rng(0).normal(size=(3, 6, 40))
+    moved = x + far * np.arange(1, 4)[:, None, None]
+    before = moved.copy()
+    got = crossnobis_distances(moved, double=double)
+    np.testing.assert_array_equal(moved, before)
+    np.testing.assert_allclose(got, crossnobis_distances(x, np.ones(40)), atol=1e-8)

@@ -1,5 +1,7 @@
 """Distances by matrix products are scipy's, exactly symmetric, and in its pair order."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -106,3 +108,19 @@ def test_mistakes_are_named(dtype):
         distances.mahalanobis_distances(data(), np.ones((50, 50)))
     with pytest.raises(DataError, match="7 pairs"):
         distances.from_pairs(np.zeros(7))
+
+
+def test_rows_are_copied_only_where_they_share_a_mean_and_never_changed():
+    x = np.random.default_rng(0).normal(size=(20, 20_000))
+    near = x + 1e7  # squares of 1e14, of which differences of 1 keep two digits
+    before = x.copy(), near.copy()
+    expected = distances.squared_euclidean_distances(x)
+    peaks = []
+    for rows in (x, near):
+        tracemalloc.start()
+        got = distances.squared_euclidean_distances(rows)
+        peaks.append(tracemalloc.get_traced_memory()[1] / x.nbytes)
+        tracemalloc.stop()
+        np.testing.assert_allclose(got, expected, rtol=1e-7)
+    assert peaks[0] < 0.2 and 0.9 < peaks[1] < 1.5
+    np.testing.assert_array_equal(before, (x, near))

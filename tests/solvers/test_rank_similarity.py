@@ -80,6 +80,9 @@ def test_order_of_any_range(row):
     np.testing.assert_array_equal(found.slot, stats.rankdata(row, method="min") - 1)
     counts = np.unique(row, return_counts=True)[1]
     assert found.ties == (counts * (counts - 1) // 2).sum()
+    ranks = np.empty(row.size, np.int32)
+    _ranks.centred_ranks(row, ranks)
+    np.testing.assert_array_equal(ranks, 2 * stats.rankdata(row) - (row.size + 1))
 
 
 @settings(max_examples=15, deadline=None)

@@ -306,3 +306,15 @@ def test_targets_of_a_region_share_a_penalty(p):
     assert len(set(fit.alpha)) > 1
     each = ridge_cv(x, y, ALPHAS, folds, penalty=np.arange(9))
     np.testing.assert_array_equal(each.alpha, ridge_cv(x, y, ALPHAS, folds).alpha)
+
+
+def test_labels_share_penalties_whatever_the_scale_of_others():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(60, 15))
+    y = 0.1 * x @ rng.normal(size=(15, 4)) + rng.normal(size=(60, 4))
+    folds, tried = np.arange(60) % 5, np.logspace(-3, 4, 8)
+    alone = ridge_cv(x, y[:, 2:], tried, folds, penalty="global").alpha
+    loud = np.concatenate([1e9 * y[:, :2], y[:, 2:]], axis=1)
+    for labels in ([0, 0, 1, 1], [1, 1, 0, 0]):
+        shared = ridge_cv(x, loud, tried, folds, penalty=np.array(labels)).alpha
+        np.testing.assert_array_equal(shared[2:], alone)

@@ -1,5 +1,7 @@
 """Similarities of values are numpy's and scipy's, all at once; layer weights are scipy's nnls."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from scipy.optimize import nnls
 from scipy.spatial.distance import cdist
 
 from striate.errors import DataError
-from striate.solvers import similarity
+from striate.solvers import _moments, similarity
 
 
 def vectors(rows, pairs, seed=0):
@@ -40,6 +42,38 @@ def test_threads_and_far_means_change_rounding_only(kind):
     np.testing.assert_allclose(f(a, b, threads=3), f(a, b, threads=1), atol=1e-14)
     far = f(a + 1e6, b) - f(a, b)
     assert abs(far).max() < 1e-9 if kind == "pearson" else abs(far).max() > 1e-3
+
+
+@pytest.mark.parametrize("rows", [(1, 1), (3, 5), (8, 4), (17, 2), (17, 18)])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_long_rows_in_a_compiled_loop(rows, threads, monkeypatch):
+    monkeypatch.setattr(similarity, "SHORT", 1000)
+    monkeypatch.setattr(_moments, "fitting", lambda threads, work: threads)
+    a, b = vectors(rows[0], 1301) + 50, vectors(rows[1], 1301, seed=1)
+    for kind, name in (("pearson", "correlation"), ("cosine", "cosine")):
+        got = getattr(similarity, kind)(a, b, threads=threads)
+        np.testing.assert_allclose(got, 1 - cdist(a, b, name), atol=1e-12)
+    a[0, 7] = np.nan
+    for f in (similarity.pearson, similarity.cosine):
+        with pytest.raises(DataError, match="row 0, pair 7"):
+            f(a, b, threads=threads)
+
+
+def test_compiled_products_of_whole_numbers_are_exact_and_memory_is_not_taken():
+    a, b = (
+        np.random.default_rng(k).integers(-99, 99, (3, 30_000)).astype(np.int32) for k in range(2)
+    )
+    found = similarity.products(a, b, None, totals=True)
+    wide = a.astype(np.int64), b.astype(np.int64)
+    expected = wide[0] @ wide[1].T, *((w * w).sum(1) for w in wide), *(w.sum(1) for w in wide)
+    for got, exact in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(got, exact)
+    values = vectors(8, 60_000)
+    tracemalloc.start()
+    similarity.pearson(values, values)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.1 * values.nbytes
 
 
 @pytest.mark.parametrize("kind", ["pearson", "cosine"])

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Batch, Device, Quiet, Scheduler, StoreFolder, Threads, machine_of
+from striate.cli.options import (
+    Batch,
+    Device,
+    Memory,
+    Quiet,
+    Scheduler,
+    StoreFolder,
+    Threads,
+    machine_of,
+)
 
 
 def submit(
@@ -54,6 +63,7 @@ def predict(
     device: Device = "auto",
     batch: Batch = 16,
     threads: Threads = 0,
+    memory: Memory = 0,
     scheduler: Scheduler = "",
     quiet: Quiet = False,
 ) -> None:
@@ -63,7 +73,7 @@ def predict(
     from striate.run import predict_images
     from striate.store import save_responses
 
-    machine = machine_of(store, device, batch, threads, scheduler, quiet)
+    machine = machine_of(store, device, batch, threads, scheduler, quiet, memory)
     recipe = load_recipe(folder / "recipe.toml")
     found = predict_images(recipe, [str(f) for f in list_images(images)], machine)
     place = out or folder / "predicted"
@@ -86,12 +96,13 @@ def compare(
     draws: Annotated[int, typer.Option(help="Resamplings of the stimuli.")] = 1000,
     store: StoreFolder = None,
     threads: Threads = 0,
+    memory: Memory = 0,
     quiet: Quiet = False,
 ) -> None:
     """Compare models of runs on the rows and targets that all of them predicted."""
     from striate.run import compare as compared
 
-    machine = machine_of(store, "auto", 16, threads, "", quiet)
+    machine = machine_of(store, "auto", 16, threads, "", quiet, memory)
     found = compared(
         runs, members=members, score=score, by=by, out=out, draws=draws, machine=machine
     )

@@ -17,6 +17,9 @@ StoreFolder = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Batch = Annotated[int, typer.Option(help="Stimuli per forward pass; 0: found by trying.")]
 Threads = Annotated[int, typer.Option(help="Threads of numerical libraries; 0: all.")]
+Memory = Annotated[
+    float, typer.Option(help="GiB that a solver may take beside its data; 0: 2 GiB.")
+]
 Scheduler = Annotated[
     str,
     typer.Option(help="Who works: processes:N, slurm:FILE.toml or tcp://host:port of Dask."),
@@ -25,7 +28,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only th
 
 
 def machine_of(
-    store: Path | None, device: str, batch: int, threads: int, scheduler: str, quiet: bool
+    store: Path | None,
+    device: str,
+    batch: int,
+    threads: int,
+    scheduler: str,
+    quiet: bool,
+    memory: float = 0,
 ) -> Any:
     """The machine that options of a verb describe."""
     from striate.machine import Machine, keep_freed_memory
@@ -35,4 +44,5 @@ def machine_of(
     given |= {"quiet": quiet}
     given |= {"store": store} if store else {}
     given |= {"threads": threads} if threads else {}
+    given |= {"memory": int(memory * (1 << 30))} if memory else {}
     return Machine(**given)

@@ -10,6 +10,7 @@ import typer
 from striate.cli.options import (
     Batch,
     Device,
+    Memory,
     Out,
     Overrides,
     Quiet,
@@ -31,6 +32,7 @@ def run(
     device: Device = "auto",
     batch: Batch = 16,
     threads: Threads = 0,
+    memory: Memory = 0,
     scheduler: Scheduler = "",
     quiet: Quiet = False,
 ) -> None:
@@ -40,7 +42,7 @@ def run(
     from striate.run import describe_plan, run_recipe
 
     loaded = load_recipe(recipe, overrides or [])
-    machine = machine_of(store, device, batch, threads, scheduler, quiet)
+    machine = machine_of(store, device, batch, threads, scheduler, quiet, memory)
     name = recipe if not recipe.endswith(".toml") else Path(recipe).stem
     if dry_run:
         with using(machine):

@@ -35,7 +35,8 @@ class Banded(Encoder):
         Inner folds that part no leak unit.
     search
         ``exhaustive``: every draw on every target; ``halving``: targets leave draws that fall
-        behind after some folds; ``guided``: weights are proposed by moments of the targets. See
+        behind after some folds; ``guided``: weights are proposed by moments of the targets of a
+        group, so that those of other groups (see `per`) decide nothing. See
         `striate.solvers.banded.banded_ridge_cv`.
     bands
         Names of bands and the spaces or members, by name or glob, that each joins. What none names
@@ -95,7 +96,7 @@ class Banded(Encoder):
             kept = {"coef": coef, "center": center, "level": fit.level, "alpha": fit.alpha}
             return {**kept, "gamma": fit.gamma, "share": share}
 
-        parts = fitted(features, groups, solve)
+        parts = fitted(features, groups, solve, apart=self.search == "guided")
         gamma, share = (np.concatenate([p[n] for p in parts], axis=1) for n in ("gamma", "share"))
         names = list(dict.fromkeys(joined.values()))
         note: dict[str, Any] = {"features": int(parts[0]["coef"].shape[0])}

@@ -99,7 +99,8 @@ class Ensemble(_ByCorrelation):
         ``group``: all targets that share a fit (see `per`) share weights; ``target``: its own.
     scale
         ``raw``: weights of predictions as they are; ``zscore``: of predictions over their standard
-        deviation on the rows of the fit, brought back to the members' mean scale.
+        deviation on the rows of the fit, brought back to the members' mean scale; never worse
+        on these rows than all alike, or one alone, is then meant of members of equal scale.
     seed
         Of random starts, or of the evolution.
 

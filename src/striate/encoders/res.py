@@ -41,7 +41,8 @@ class RES(Encoder):
     powers
         Sizes of similarities are raised to this power: above 1 the most alike count more.
     neighbours
-        Only so many training stimuli count, those of largest similarity; 0: all.
+        Only so many training stimuli count, those whose similarity is largest, whatever its sign;
+        0: all.
     folds, seed
         Inner folds.
 

@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from striate.errors import DataError
-from striate.estimators.ridge import ALPHAS, answer, checked, folds_of_rows
+from striate.estimators.folds import folds_of_rows
+from striate.estimators.ridge import ALPHAS, answer, checked
 from striate.solvers.banded import banded_ridge_cv
 
 
@@ -90,8 +91,6 @@ class BandedRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise DataError(
                 f"groups has shape {labels.shape} for {x.shape[1]} columns: give a label for each"
             )
-        if isinstance(self.cv, str):
-            raise DataError(f"cv {self.cv!r}: give a number of folds, or a label for every row")
         self.bands_, band = np.unique(labels, return_inverse=True)
         columns = [np.flatnonzero(band == b) for b in range(len(self.bands_))]
         fit = banded_ridge_cv(

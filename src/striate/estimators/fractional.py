@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
-from striate.estimators.ridge import answer, checked, folds_of_rows, keep
+from striate.estimators.folds import folds_of_rows
+from striate.estimators.ridge import answer, checked, keep
 from striate.solvers.fractional import fractional_ridge_cv
 
 FRACTIONS = tuple(round(0.1 * k, 1) for k in range(1, 11))

@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from striate.estimators.ridge import checked, folds_of_rows
+from striate.estimators.folds import folds_of_rows
+from striate.estimators.ridge import checked
 from striate.solvers.kernel_ridge import kernel, kernel_ridge_cv
 
 ALPHAS = tuple(float(f"1e{k}") for k in range(-3, 5))
@@ -91,7 +92,7 @@ class KernelRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
             self._similar(x, x).astype(np.float64, copy=False),
             values.astype(np.float64, copy=False),
             self.alphas,
-            folds_of_rows(self.cv, len(x)),
+            folds_of_rows(self.cv, len(x), ("loo", "gcv")),
             penalty=self.penalty if isinstance(self.penalty, str) else np.asarray(self.penalty),
             memory=self.memory,
             threads=self.threads,

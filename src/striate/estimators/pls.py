@@ -9,6 +9,7 @@ from jaxtyping import Float
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from striate.estimators.folds import folds_of_rows
 from striate.solvers.pls import pls_cv
 
 
@@ -71,15 +72,11 @@ class PLSCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
             ensure_min_samples=2,
         )
         values = y.reshape(len(y), -1).astype(X.dtype)
-        folds = np.unique(self.cv, return_inverse=True)[1] if np.ndim(self.cv) else self.cv
-        if np.ndim(folds) == 0:  # as scikit-learn's KFold: rows side by side
-            parts = np.array_split(np.arange(len(X)), min(int(folds), len(X)))
-            folds = np.repeat(np.arange(len(parts)), [len(p) for p in parts])
         found = pls_cv(
             X,
             values,
             self.components,
-            folds,
+            folds_of_rows(self.cv, len(X)),
             choice=self.choice,
             memory=self.memory,
             threads=self.threads,

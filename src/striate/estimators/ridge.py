@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from striate.estimators.folds import folds_of_rows
 from striate.solvers.ridge import ridge_cv
 
 ALPHAS = tuple(float(f"1e{k}") for k in range(-1, 6))
@@ -69,7 +70,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
             x,
             values,
             self.alphas,
-            folds_of_rows(self.cv, len(x)),
+            folds_of_rows(self.cv, len(x), ("loo", "gcv")),
             penalty=self.penalty if isinstance(self.penalty, str) else np.asarray(self.penalty),
             memory=self.memory,
             threads=self.threads,
@@ -98,17 +99,6 @@ def checked(estimator: Any, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, boo
     one = np.ndim(y) == 1
     values = np.asarray(y)[:, None] if one else np.asarray(y)
     return x, values.astype(x.dtype, copy=False), one
-
-
-def folds_of_rows(cv: Any, rows: int) -> Any:
-    """A fold label for every row, or the closed form that was asked for."""
-    if isinstance(cv, str):
-        return cv
-    folds = np.asarray(cv)
-    if folds.ndim == 0:  # as scikit-learn's KFold: rows side by side
-        parts = np.array_split(np.arange(rows), min(int(folds), rows))
-        folds = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return folds
 
 
 def keep(estimator: Any, fit: Any, one: bool) -> None:

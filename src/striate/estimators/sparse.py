@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from striate.estimators.folds import folds_of_rows
 from striate.solvers.sparse import (
     SparseFit,
     elastic_net_cv,
@@ -43,10 +44,7 @@ class _Sparse(MultiOutputMixin, RegressorMixin, BaseEstimator):
             ensure_min_samples=2,
         )
         y = np.asarray(y)
-        folds = np.asarray(self.cv)
-        if folds.ndim == 0:  # as scikit-learn's KFold: rows side by side
-            parts = np.array_split(np.arange(len(x)), min(int(folds), len(x)))
-            folds = np.repeat(np.arange(len(parts)), [len(p) for p in parts])
+        folds = folds_of_rows(self.cv, len(x))
         one = y.ndim == 1
         fit = self._solve(x, (y[:, None] if one else y).astype(x.dtype), folds)
         self.coef_ = fit.coef[:, 0] if one else fit.coef.T

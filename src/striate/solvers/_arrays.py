@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import array_api_compat
@@ -115,13 +117,23 @@ class Workers:
         return list(self._pool.map(job, items))
 
 
+BLAS_FROM = ("numpy", "scipy.linalg", "torch", "mkl", "jax", "cupy", "faiss", "cv2")
+"""Modules that bring a BLAS of their own into the process when they are imported."""
+
+
+@lru_cache(maxsize=4)
+def _blas(loaded: tuple[bool, ...]) -> Any:
+    """Return the controller of every BLAS; looking for them takes longer than a small fit."""
+    return ThreadpoolController().select(user_api="blas")
+
+
 @contextmanager
 def workers(threads: int | None, *, gpu: bool = False) -> Iterator[Workers]:
     """Open `Workers`; `threads=None` means as many as BLAS would use now. Restores BLAS after."""
     if gpu:  # the GPU is parallel inside
         yield Workers(1, None)
         return
-    controller = ThreadpoolController().select(user_api="blas")
+    controller = _blas(tuple(name in sys.modules for name in BLAS_FROM))
     if threads is None:
         threads = max((lib["num_threads"] for lib in controller.info()), default=1)
     if threads <= 1:

@@ -8,27 +8,20 @@ takes one number off A.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat
 import numpy as np
-import scipy.linalg
-from array_api_compat import array_namespace, device, is_numpy_array
+from array_api_compat import array_namespace
 from jaxtyping import Float
 
 from striate.solvers._arrays import Array, double, gram
+from striate.solvers._inverses import SINGLE, inverse, largest, mirrored, raised, solver
 
-SINGLE = 3e-3
-"""Penalties relative to the kernel's largest eigenvalue below which float32 inverts too roughly."""
 DIGITS = 1e-9
-"""The same for float64."""
-ROUNDS = 8  # of the power iteration
-
-
-class IndefiniteError(ArithmeticError):
-    """A kernel has no digits left for a penalty."""
+"""Penalties relative to the kernel's largest eigenvalue below which float64 inverts too roughly."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class Kernels:
             if weight > 0:
                 kernel += weight * one
         level = float(xp.linalg.trace(kernel)) / n or 1.0
-        top = _largest(kernel)
+        top = largest(kernel)
         # ones are an eigenvector without length; with the mean length they cost no digits
         kernel += level / n
         return Mixed(kernel, level, max(top, level))
@@ -71,7 +64,7 @@ class Kernels:
         """
         xp, n = array_namespace(mixed.kernel), mixed.kernel.shape[0]
         work = kind if alpha >= SINGLE * mixed.top else xp.float64
-        lower = inverse(_raised(xp.astype(mixed.kernel, work), alpha))
+        lower = inverse(raised(xp.astype(mixed.kernel, work), alpha))
         ones = 1.0 / (n * (alpha + mixed.level))  # what the intercept takes off
         found = []
         for low, high in self.bounds:
@@ -87,7 +80,7 @@ class Kernels:
         """Return `(K + alpha)^-1 y`, the intercept being free: its columns sum to zero."""
         xp, y = array_namespace(y), double(y)
         work = xp.float32 if alpha >= SINGLE * mixed.top else xp.float64
-        inverted = solver(_raised(xp.astype(mixed.kernel, work), alpha))
+        inverted = solver(raised(xp.astype(mixed.kernel, work), alpha))
         solved = double(inverted(xp.astype(y, work)))
         if work != xp.float64:  # half the time, and one correction brings the digits back
             missed = y - mixed.kernel @ solved - alpha * solved
@@ -105,7 +98,7 @@ class Kernels:
         doi:10.1016/0047-259X(71)90001-7). It needs no folds and no grid.
         """
         xp, n = array_namespace(y), y.shape[0]
-        a = mirrored(inverse(_raised(xp.asarray(mixed.kernel, copy=True), alpha)))
+        a = mirrored(inverse(raised(xp.asarray(mixed.kernel, copy=True), alpha)))
         a = xp.astype(a - 1.0 / (n * (alpha + mixed.level)), y.dtype, copy=False)
         x = self.spaces
         turned = [a @ one for one in x]
@@ -129,65 +122,3 @@ class Kernels:
 def _squares(a: Float[Array, "row column"]) -> float:
     xp = array_namespace(a)
     return float(xp.sum(double(xp.vecdot(a, a))))
-
-
-def _raised(a: Float[Array, "n n"], alpha: float) -> Float[Array, "n n"]:
-    """Add `alpha` to the diagonal of `a`, in place."""
-    a.reshape(-1)[:: a.shape[0] + 1] += alpha
-    return a
-
-
-def _largest(a: Float[Array, "n n"]) -> float:
-    """Return the largest eigenvalue of a kernel, from above, to about a tenth."""
-    xp, n = array_namespace(a), a.shape[0]
-    v = xp.ones((n, 4), dtype=a.dtype, device=device(a))
-    v[:, 1:] = xp.stack([a[:, k * n // 3] for k in range(3)], axis=1)
-    size = 0.0
-    for _ in range(ROUNDS):
-        v = a @ v
-        sizes = xp.sqrt(xp.sum(v * v, axis=0))
-        size = float(xp.max(sizes))
-        v = v / xp.where(sizes > 0, sizes, xp.ones_like(sizes))
-    return 1.1 * size
-
-
-def inverse(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """Return the inverse of a positive definite matrix, of which it takes the memory.
-
-    Only its lower triangle is to be used.
-    """
-    if is_numpy_array(a):
-        potrf, potri = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (a,))
-        # the rows of a symmetric matrix are its columns: no copy
-        half, failed = potrf(a.T, lower=False, overwrite_a=True, clean=False)
-        if failed:
-            raise IndefiniteError
-        return potri(half, lower=False, overwrite_c=True)[0].T
-    import torch
-
-    half, failed = torch.linalg.cholesky_ex(a)
-    if bool(failed.any()):
-        raise IndefiniteError
-    return torch.cholesky_inverse(half)
-
-
-def solver(a: Float[Array, "n n"]) -> Callable[[Any], Any]:
-    """Return what solves `a x = b` for a positive definite matrix, of which it takes the memory."""
-    if is_numpy_array(a):
-        potrf, potrs = scipy.linalg.get_lapack_funcs(("potrf", "potrs"), (a,))
-        half, failed = potrf(a.T, lower=False, overwrite_a=True, clean=False)
-        if failed:
-            raise IndefiniteError
-        return lambda b: potrs(half, b, lower=False)[0]
-    import torch
-
-    half, failed = torch.linalg.cholesky_ex(a)
-    if bool(failed.any()):
-        raise IndefiniteError
-    return lambda b: torch.cholesky_solve(b, half)
-
-
-def mirrored(lower: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """Return the symmetric matrix of which `lower` is the lower triangle."""
-    xp = array_namespace(lower)
-    return xp.tril(lower) + xp.tril(lower, k=-1).T

@@ -16,8 +16,8 @@ from array_api_compat import array_namespace, device
 from jaxtyping import Float
 
 from striate.solvers._arrays import Array, Workers, double
-from striate.solvers._banded_grid import skeleton
 from striate.solvers._banded_kernel import Kernels
+from striate.solvers._penalty_grid import skeleton
 
 BLOCK = 512
 """Targets whose predictions are made at once, so that they stay in the processor's cache."""

@@ -13,7 +13,8 @@ FAST = {"nsz", "arcp", "contract", "reassoc"}
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function compiled, kept on disk if a folder for that can be written."""
+    options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
     try:
-        return numba.njit(nogil=True, fastmath=FAST, cache=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # no such folder
-        return numba.njit(nogil=True, fastmath=FAST)(function)  # type: ignore[no-any-return]
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]

@@ -15,13 +15,26 @@ from typing import no_type_check
 
 import numpy as np
 
-from striate.solvers._active_set import FLAT, add_rows, compiled, enter, exchange, invert, leave
+from striate.solvers._active_set import (
+    FLAT,
+    LANES,
+    add_rows,
+    enter,
+    exchange,
+    invert,
+    leave,
+    padded,
+)
+from striate.solvers._compiled import compiled
+from striate.solvers._lasso_knots import ROWS, knots
 
-TIGHT = 1e-7  # how far a solution may miss its equations, relative to the penalty
-VECTORS = 12  # of work beside the inverse
+ON_THE_WAY = 3e-4  # how far solutions may miss their equations, relative to the penalty
+AT_THE_END = 1e-7
+DESCENDED = 1e-6  # the same, by coordinate descent
+VECTORS = 11  # of work beside the inverse
 ROUNDS = 40  # changes of the active set at one penalty, in units of what is usual
 STEPS = 40  # of conjugate gradients
-WORTH = 2.0  # share of them that a new inverse may be worth, per feature in use
+WORTH = 1.0  # share of them that a new inverse may be worth, per feature in use
 NEARLY = 1e-6  # below which an exchange is tried first
 EXCHANGES = 6  # of features that depend on each other, for one that enters
 SWEEPS = 5000  # of coordinate descent
@@ -31,7 +44,7 @@ SWEEPS = 5000  # of coordinate descent
 @no_type_check
 def descend(gram, q, w, l1, l2, tight):
     """Coordinate descent on all features until no coefficient misses its equation by `tight`."""
-    p = q.size
+    p = gram.shape[0]
     everything = True
     for _ in range(SWEEPS):
         worst = 0.0
@@ -49,7 +62,7 @@ def descend(gram, q, w, l1, l2, tight):
             if step != 0.0:
                 w[j] = new
                 row = gram[j]
-                for t in range(p):
+                for t in range(q.size):
                     q[t] -= step * row[t]
                 worst = max(worst, abs(step) * (size + l2))
         if worst <= tight:
@@ -63,55 +76,26 @@ def descend(gram, q, w, l1, l2, tight):
 
 @compiled
 @no_type_check
-def squared_error(held, c, y, order, dense, w, s, product):
-    """Return `y - 2 c'w + w'Gw` for the `s` coefficients in use, whose part of `G` is `held`."""
+def go_on(gram, q, w, older_q, older_w, sign, order, place, s, far):
+    """Go on from the last two solutions, `far` times their distance or to the first sign change."""
+    p, width = gram.shape
     for i in range(s):
-        product[i] = 0.0
-    add_rows(product, s, held, dense, w, s)
-    total = y
-    for i in range(s):
-        total += w[i] * (product[i] - 2.0 * c[order[i]])
-    return max(total, 0.0)
-
-
-@compiled
-@no_type_check
-def glide(w, sign, along, q, drift, s, fall):
-    """Move to a penalty lower by `fall`, unless a coefficient changes its sign on the way."""
-    least = 0.0
-    for i in range(s):
-        least = min(least, (w[i] + fall * along[i]) * sign[i])
-    if least < 0.0:
-        return
-    for i in range(s):
-        w[i] += fall * along[i]
-    for t in range(q.size):
-        q[t] -= fall * drift[t]
-
-
-@compiled
-@no_type_check
-def turn(gram, order, u, s, j, theta, schur, missing, w, sign, along, q, drift, h):
-    """Change the direction of the path as `j` enters; return the coefficient it can be given."""
-    p, row = q.size, gram[j]
-    for t in range(p):
-        h[t] = 0.0
-    add_rows(h, p, gram, order, u, s)
-    share, step, least = theta, missing / schur, 0.0
-    for i in range(s):
-        share -= u[i] * sign[i]
-        least = min(least, (w[i] - step * u[i]) * sign[i])
-    share /= schur
-    step = step if least >= 0.0 else 0.0
-    for t in range(p):
-        h[t] = row[t] - h[t]
-        drift[t] += share * h[t]
-        q[t] -= step * h[t]
-    for i in range(s):
-        along[i] -= share * u[i]
-        w[i] -= step * u[i]
-    along[s] = share
-    return step
+        step = w[i] - older_w[order[i]]
+        if (w[i] + far * step) * sign[i] < 0.0:
+            far = -w[i] / step
+    for t in range(width):
+        now = q[t]
+        q[t], older_q[t] = now + far * (now - older_q[t]), now
+    for j in range(p):
+        if place[j] >= 0:
+            i = place[j]
+            now = w[i]
+            w[i], older_w[j] = now + far * (now - older_w[j]), now
+        elif older_w[j] != 0.0:  # it left, and stays out
+            factor, row = far * older_w[j], gram[j]
+            older_w[j] = 0.0
+            for t in range(width):
+                q[t] -= factor * row[t]
 
 
 @compiled
@@ -128,11 +112,12 @@ def solve(inverse, excess, r, s, dense, tight, delta, z, d, ad):
     for iteration in range(STEPS):
         worst = 0.0
         for i in range(s):
-            z[i] = 0.0
             worst = max(worst, abs(r[i]))
         if worst <= tight:
             return iteration
-        add_rows(z, s, inverse, dense, r, s)
+        for i in range(padded(s)):
+            z[i] = 0.0
+        add_rows(z, padded(s), inverse, dense, r, s)
         if excess == 0.0:
             for i in range(s):
                 delta[i] = z[i]
@@ -158,44 +143,49 @@ def solve(inverse, excess, r, s, dense, tight, delta, z, d, ad):
 
 @compiled
 @no_type_check
-def walk(gram, c, alphas, ratio, count, held_gram, held_c, held_y, loss, coef, room, numbers):
-    """Solve for the first `count` penalties; write held-out errors and the last coefficients.
+def walk(gram, c, alphas, ratio, count, path, room, numbers):
+    """Write the coefficients at the first `count` penalties to `path`.
 
     Returns 0 if the active set did it, 1 if coordinate descent had to help, 2 if even that did
-    not come to rest. Without `held_gram` no errors are written.
+    not come to rest.
     """
     p = c.size
-    inverse, held, rows = room[:p], room[p : 2 * p], room[2 * p :]
+    inverse, rows = room[:p], room[p:]
     q, w, sign, r, delta, u = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    z, d, ad = rows[6], rows[7], rows[8]
-    along, drift, h = rows[9], rows[10], rows[11]
+    z, d, ad, older_q, older_w = rows[6], rows[7], rows[8], rows[9], rows[10]
     order, place, dense = numbers[0], numbers[1], numbers[2]
-    with_errors = held_gram.shape[0] > 0
     largest = 0.0
+    width = gram.shape[1]
+    for i in range(p):
+        for t in range(width):
+            inverse[i, t] = 0.0
+    for t in range(width):
+        q[t] = older_q[t] = older_w[t] = 0.0
     for j in range(p):
-        q[j], drift[j] = c[j], 0.0
+        q[j] = older_q[j] = c[j]
         place[j], dense[j] = -1, j
         largest = max(largest, abs(q[j]))
     s, status, base = 0, 0, 0.0
     ok, spent = True, 0
-    lasso = ratio == 1.0  # the path is straight from one change of the active set to the next
-    straight = lasso
     for k in range(count):
         l1, l2 = alphas[k] * ratio, alphas[k] * (1.0 - ratio)
-        tight = (TIGHT if lasso else 10.0 * TIGHT) * l1 + 1e-13 * largest
+        tight = (AT_THE_END if k == count - 1 else ON_THE_WAY) * l1 + 1e-13 * largest
         before = 1e300
         if ok:
             done = False
-            if straight and k > 0:
-                glide(w, sign, along, q, drift, s, alphas[k - 1] - alphas[k])
+            far = 0.0
+            if k > 1 and alphas[k - 2] > alphas[k - 1]:
+                far = (alphas[k - 1] - alphas[k]) / (alphas[k - 2] - alphas[k - 1])
+            go_on(gram, q, w, older_q, older_w, sign, order, place, s, far)
             for attempt in range(ROUNDS + 2 * p):
                 worst = 0.0
                 for i in range(s):
                     r[i] = q[order[i]] - l1 * sign[i] - l2 * w[i]
                     worst = max(worst, abs(r[i]))
-                if worst > tight:
+                rested = worst <= tight
+                if not rested and (attempt > 0 or s == 0):
                     if worst > 0.2 * before or spent > WORTH * s:
-                        if not invert(inverse, gram, order, s, l2):
+                        if not invert(inverse, gram, order, dense, s, l2):
                             break
                         base, spent = l2, 0
                     before = worst
@@ -210,16 +200,21 @@ def walk(gram, c, alphas, ratio, count, held_gram, held_c, held_y, loss, coef, r
                     for i in range(s):
                         delta[i] *= -step
                         w[i] -= delta[i]
-                    add_rows(q, p, gram, order, delta, s)
+                    add_rows(q, width, gram, order, delta, s)
                     if out >= 0:
                         w[out] = 0.0
-                        leave(inverse, held, s, out, order, place, w, sign)
+                        leave(inverse, s, out, order, place, w, sign)
                         s -= 1
-                        before, straight = 1e300, False
+                        before = 1e300
                     continue
                 # the features in use are right: is one missing?
                 entered = 0
-                most = 0.0
+                most, bar, over = 0.0, l1 + tight, 0.0
+                for t in range(p):
+                    over += max(abs(q[t]) - bar, 0.0) if place[t] < 0 else 0.0
+                if rested and over == 0.0:
+                    done = True
+                    break
                 if attempt > ROUNDS:  # one at a time cannot run in circles
                     for j in range(p):
                         if place[j] < 0:
@@ -236,67 +231,47 @@ def walk(gram, c, alphas, ratio, count, held_gram, held_c, held_y, loss, coef, r
                         row = gram[j]
                         for i in range(s):
                             r[i] = row[order[i]]
+                        for i in range(padded(s)):
                             u[i] = 0.0
-                        add_rows(u, s, inverse, dense, r, s)
+                        add_rows(u, padded(s), inverse, dense, r, s)
                         schur = row[j] + base
                         for i in range(s):
                             schur -= r[i] * u[i]
                         singular = schur <= FLAT * (row[j] + base)
                         if base > 0.0 or s == 0 or schur > NEARLY * row[j]:
                             break
-                        if entered > 0:  # when those before have found their places
+                        if entered > 0 or not rested:  # when the others have found their places
                             singular = True
                             break
                         far = (abs(q[j]) - l1) / schur if not singular else np.inf
                         moved, out = exchange(
-                            inverse, held, gram, s, order, place, w, sign, q, u, j, theta, far
+                            inverse, gram, s, order, place, w, sign, q, u, j, theta, far
                         )
                         if out < 0:
                             break
                         start += moved
                         s -= 1
-                        straight = False
                     if singular:
-                        for t in range(p):
+                        for t in range(width):
                             q[t] += start * row[t]
                         break
-                    if straight:
-                        missing = q[j] - l1 * theta
-                        start = turn(
-                            gram, order, u, s, j, theta, schur, missing, w, sign, along, q, drift, h
-                        )
                     enter(inverse, s, u, schur)
-                    if with_errors:
-                        for i in range(s):
-                            held[s, i] = held_gram[j, order[i]]
-                            held[i, s] = held[s, i]
-                        held[s, s] = held_gram[j, j]
                     order[s], place[j], w[s], sign[s] = j, s, start, theta
                     s += 1
                     entered += 1
                     if most > 0.0:
                         break
-                if entered == 0 and not singular:
-                    done = True
-                    break
-                if singular and entered == 0:
+                if entered == 0 and rested:
+                    done = not singular
                     break
                 before = 1e300
             ok = done
-            if lasso and not straight:
-                for i in range(s):
-                    along[i] = 0.0
-                add_rows(along, s, inverse, dense, sign, s)
-                for t in range(p):
-                    drift[t] = 0.0
-                add_rows(drift, p, gram, order, along, s)
-                straight = True
         if not ok:  # by coordinate descent, and from its features on as before
             for i in range(s):
                 r[i] = w[i]
             for j in range(p):
                 delta[j] = r[place[j]] if place[j] >= 0 else 0.0
-            calm = descend(gram, q, delta, l1, l2, 10.0 * tight)
+            calm = descend(gram, q, delta, l1, l2, DESCENDED * l1 + 1e-12 * largest)
             status = max(status, 1 if calm else 2)
             s = 0
             for j in range(p):
@@ -305,49 +280,30 @@ def walk(gram, c, alphas, ratio, count, held_gram, held_c, held_y, loss, coef, r
                     order[s], place[j], w[s] = j, s, delta[j]
                     sign[s] = 1.0 if delta[j] > 0.0 else -1.0
                     s += 1
-            ok, base = invert(inverse, gram, order, s, l2), l2
-            straight = False
-            if with_errors:
-                for i in range(s):
-                    for t in range(s):
-                        held[i, t] = held_gram[order[i], order[t]]
-        if with_errors:
-            loss[k] += squared_error(held, held_c, held_y, order, dense, w, s, z)
-    for j in range(p):
-        coef[j] = 0.0
-    for i in range(s):
-        coef[order[i]] = w[i]
+            ok, base = invert(inverse, gram, order, dense, s, l2), l2
+        row = path[k]
+        for j in range(p):
+            row[j] = 0.0
+        for i in range(s):
+            row[order[i]] = w[i]
     return status
 
 
 @compiled
 @no_type_check
-def walk_all(
-    grams, c, alphas, ratios, counts, held_grams, held_c, held_y, loss, coef, status, low, high
-):
-    """Walk through all training sets (the first axis) for the targets in [low, high).
+def walk_all(gram, c, alphas, ratios, counts, paths, status):
+    """Write the coefficients of every target (target, alpha, feature) to `paths`.
 
-    `c` is (set, target, feature), `alphas` (target, alpha). Errors are added to `loss` (target,
-    alpha) where there are held-out rows; `coef` (target, feature) is left at the last set's.
+    `gram` has rows that end with zeros, at a multiple of `LANES`.
     """
-    p = c.shape[2]
-    room = np.zeros((2 * p + VECTORS, p))
+    p, width = gram.shape
+    room = np.empty((p + VECTORS, width))
+    basis, products = np.zeros((p, width + 2 * LANES)), np.empty((p, width))
+    rows = np.zeros((ROWS, width + 2 * LANES))
     numbers = np.empty((3, p), np.int64)
-    with_errors = held_grams.shape[0] > 0
-    for target in range(low, high):
-        for k in range(grams.shape[0]):
-            done = walk(
-                grams[k],
-                c[k, target],
-                alphas[target],
-                ratios[target],
-                counts[target],
-                held_grams[k] if with_errors else grams[k, :0],
-                held_c[k, target] if with_errors else c[k, target],
-                held_y[k, target] if with_errors else 0.0,
-                loss[target],
-                coef[target],
-                room,
-                numbers,
-            )
-            status[target] = max(status[target], done)
+    for n in range(c.shape[0]):
+        told = gram, c[n], alphas[n], counts[n], paths[n]
+        if ratios[n] == 1.0 and knots(*told, basis, products, rows, numbers[0]):
+            continue
+        done = walk(gram, c[n], alphas[n], ratios[n], counts[n], paths[n], room, numbers)
+        status[n] = max(status[n], done)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, no_type_check
 
 import numpy as np
-from jaxtyping import Float, UInt
+from jaxtyping import Float, Int, UInt
 
 from striate.solvers._compiled import compiled
 
@@ -24,12 +24,24 @@ class Order(NamedTuple):
 
 def order(row: Float[np.ndarray, " pair"]) -> Order:
     """Return the order of a vector without NaN."""
+    keys, bits = _sorted_keys(row)
+    items, slot = np.empty(row.size, np.uint32), np.empty(row.size, np.uint32)
+    return Order(items, slot, int(_unpack(keys, row, bits, items, slot)))
+
+
+def centred_ranks(row: Float[np.ndarray, " pair"], out: Int[np.ndarray, " pair"]) -> None:
+    """Write twice the ranks minus their mean, ties given their average: whole numbers."""
+    keys, bits = _sorted_keys(row)
+    _average(keys, row, bits, np.empty(row.size, np.uint32), out)
+
+
+def _sorted_keys(row: Float[np.ndarray, " pair"]) -> tuple[UInt[np.ndarray, " pair"], int]:
+    """Return ascending keys of value and place, and the bits of the place."""
     n = row.size
     bits = max(1, int(n - 1).bit_length())
     low, high = float(row.min()), float(row.max())
     with np.errstate(over="ignore", divide="ignore"):
         scale = np.float64(2.0 ** (63 - bits)) / (high - low) if high > low else np.float64(0.0)
-    items, slot = np.empty(n, np.uint32), np.empty(n, np.uint32)
     # a key holds what fits of the value and, below it, the place: NumPy sorts plain integers
     # several times faster than it sorts places
     keys = np.empty(n, np.uint64)
@@ -38,15 +50,7 @@ def order(row: Float[np.ndarray, " pair"]) -> Order:
     else:  # a range too wide or too narrow for numbers: one key for all
         keys[:] = np.arange(n)
     keys.sort()
-    return Order(items, slot, int(_unpack(keys, row, bits, items, slot)))
-
-
-def centred_ranks(row: Float[np.ndarray, " pair"], out: Float[np.ndarray, " pair"]) -> float:
-    """Write ranks minus their mean, ties given their average; return the sum of their squares."""
-    n = row.size
-    found = order(row)
-    lost = _average(found.items, found.slot, found.ties > 0, out)
-    return (float(n) ** 3 - n - float(lost)) / 12
+    return keys, bits
 
 
 def agreement(a: Order, b: Order) -> int:
@@ -131,24 +135,30 @@ def _slots(row, items, start, stop, slot):
 
 @compiled
 @no_type_check
-def _average(items, slot, tied, ranks):
-    """Fill in the ranks and return the sum of t^3 - t over runs of t equal values."""
-    n, start, lost = items.size, 0, 0.0
-    middle = (n + 1) / 2
-    if not tied:
-        for i in range(n):
-            ranks[items[i]] = i + 1 - middle
-        return lost
+def _average(keys, row, bits, items, ranks):
+    """Fill in twice the centred ranks; `items` is room to sort in."""
+    n, shift = keys.size, np.uint64(bits)
+    mask = (np.uint64(1) << shift) - np.uint64(1)
+    start = 0
     while start < n:
+        head = keys[start] >> shift
         stop = start + 1
-        while stop < n and slot[items[stop]] == start:
+        while stop < n and keys[stop] >> shift == head:
             stop += 1
-        size = float(stop - start)
-        lost += size * size * size - size
+        if stop - start == 1:
+            ranks[keys[start] & mask] = 2 * start + 1 - n
+            start = stop
+            continue
         for i in range(start, stop):
-            ranks[items[i]] = (start + stop + 1) / 2 - middle
-        start = stop
-    return lost
+            items[i] = keys[i] & mask
+        _sort_run(row, items, start, stop)
+        while start < stop:
+            last = start + 1
+            while last < stop and row[items[last]] == row[items[start]]:
+                last += 1
+            for i in range(start, last):
+                ranks[items[i]] = start + last - n
+            start = last
 
 
 @compiled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, is_numpy_array
 from jaxtyping import Float
 
 from striate.errors import DataError
@@ -80,12 +80,13 @@ def choose(
     xp = array_namespace(loss)
     if shared is not None:
         labels = xp.asarray(shared, device=device(loss))
-        count = int(shared.max()) + 1
-        # sums by label without a matrix of targets by labels
-        order = xp.argsort(labels, stable=True)
-        ends = np.cumsum(np.bincount(shared, minlength=count)) - 1
-        running = xp.cumulative_sum(xp.take(loss, order, axis=1), axis=1)
-        summed = xp.take(running, xp.asarray(ends, device=device(loss)), axis=1)
-        summed = xp.concat([summed[:, :1], summed[:, 1:] - summed[:, :-1]], axis=1)
+        # each label by itself: a difference of running sums would lose small ones beside large
+        if is_numpy_array(loss):
+            order = np.argsort(shared, kind="stable")
+            starts = np.searchsorted(shared[order], np.arange(int(shared.max()) + 1))
+            summed = np.add.reduceat(loss[:, order], starts, axis=1)
+        else:
+            summed = xp.zeros((loss.shape[0], int(shared.max()) + 1), dtype=loss.dtype)
+            summed = summed.to(device(loss)).index_add_(1, labels, loss)
         loss = xp.take(summed, labels, axis=1)
     return xp.take(tried, xp.argmin(loss, axis=0))

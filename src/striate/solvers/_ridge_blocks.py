@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from striate.solvers._arrays import Array, Workers, double
 from striate.solvers._budget import Need
+from striate.solvers._ridge_inverse import Inverses, without_training_sets
 from striate.solvers._ridge_primal import Primal
 from striate.solvers._ridge_rows import Block, Kernel, Precomputed, Route, Svd
 
@@ -37,7 +38,7 @@ def need_of(
     One decomposition at a time; `closed` says that rows are left out in closed form.
     """
     # x centred, in both types where losses are tiny; the kernel keeps U'X as well
-    copies = (16 if route is Kernel else 12) * rows * features
+    copies = (16 if route in (Kernel, Inverses) else 12) * rows * features
     shorter = min(rows, features)
     each = 8 * (3 * rows + (folds + 6) * shorter + features)
     fixed = copies + route.base_bytes(rows, features) + route.fold_bytes(rows, features)
@@ -118,7 +119,8 @@ class Blocks:
         )
         xp = array_namespace(rows.x)
         kind = rows.x.dtype if isinstance(route, Precomputed) else y.dtype
-        self.coef = xp.empty((p, y.shape[1]), dtype=kind, device=device(rows.x))
+        # target by feature in memory, as blocks of targets are solved
+        self.coef = xp.empty((y.shape[1], p), dtype=kind, device=device(rows.x)).T
         self.whole: Any = None
         # of every target X'y of all rows, in the place of the coefficients to come: for the refit
         self.resumes = isinstance(route, Primal) and rows.x.dtype == y.dtype and folds > 1
@@ -155,7 +157,7 @@ class Blocks:
         if first:
             self.variance[here] = xp.sum(targets.squares, axis=0)
         if first and self.resumes:
-            self.coef[:, here] = xp.sum(products, axis=0).T
+            self.coef[:, here] = products[-1, ...].T
             self.sums[here] = xp.sum(targets.sums, axis=0)
             self.level[here] = mean + self.sums[here] / self.y.shape[0]
         for fold in wave:
@@ -197,11 +199,12 @@ def prepare(
     *,
     work: Any,
     narrow: Any,
+    alphas: Float[np.ndarray, " alpha"] | None = None,
 ) -> tuple[Rows, Route]:
     """Return the rows and the cheapest route with digits enough for the smallest penalty.
 
     `work` and `narrow` are the types to begin with, for the sums over rows and for the errors of
-    held-out rows.
+    held-out rows. `alphas` are the penalties to try on held-out rows, if there are several.
     """
     xp, (n, p) = array_namespace(x), x.shape
     kind: type[Primal] | type[Kernel] = Primal if p < n else Kernel
@@ -215,6 +218,9 @@ def prepare(
         # the norm bounds the largest eigenvalue from above, by at most sqrt(size)
         relative = smallest / max(float(xp.linalg.matrix_norm(route.total)), 1e-300)
         if relative > (SINGLE_LIMIT if dtype == xp.float32 else GRAM_LIMIT):
+            if alphas is not None and isinstance(route, Kernel) and narrow == xp.float32 == dtype:
+                spare = memory - need.fixed
+                return rows, without_training_sets(route, alphas, spare, crew)
             return rows, route
         del rows, route
     need_of(Svd, n, p, len(bounds)).check(memory, crew.threads)

@@ -15,8 +15,7 @@ from jaxtyping import Float
 
 from striate.solvers._arrays import CHUNK, Array, Workers, double, eigh, gram
 from striate.solvers._ridge_rows import Block, squared_errors
-
-STRIP = 128  # columns of a triangular matrix to multiply at once
+from striate.solvers._upper import times_upper, upper_product
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,14 @@ class PrimalDecomposition:
     ) -> Float[Array, "target feature"]:
         """Return V'X'y about the means, from X'y and the sums of y over the training rows."""
         xp = array_namespace(total)
-        shift = sums[:, None] * self.mean
-        return (total - xp.astype(shift, total.dtype, copy=False)) @ self.vectors
+        kind = total.dtype
+        shift = xp.astype(sums, kind)[:, None] * xp.astype(self.mean, kind)
+        return xp.subtract(total, shift) @ self.vectors
 
     def losses(
         self,
         block: Block,
-        products: Float[Array, "fold target feature"],
+        products: Float[Array, "part target feature"],
         alphas: Float[Array, " alpha"],
     ) -> Float[Array, "alpha target"]:
         """Return the summed squared error of the held-out rows."""
@@ -51,7 +51,7 @@ class PrimalDecomposition:
         assert self.fold is not None
         low, high = self.route.bounds[self.fold]
         inside = xp.sum(block.sums, axis=0) - block.sums[self.fold, ...]
-        rotated = self._rotate(xp.sum(products, axis=0) - products[self.fold, ...], inside)
+        rotated = self._rotate(products[-1, ...] - products[self.fold, ...], inside)
         mean = inside / (block.y.shape[1] - (high - low))
         shrink = 1.0 / (self.values + alphas[:, None])
         narrow = xp.astype(shrink, rotated.dtype, copy=False)
@@ -63,18 +63,15 @@ class PrimalDecomposition:
         # X'y of the held-out rows about the training means: two rank-one corrections
         sums = block.sums[self.fold, ...]
         x_shift = self.route.sums[self.fold, ...] - (high - low) * self.mean
-        shift = mean[:, None] * x_shift + sums[:, None] * self.mean
-        cross = products[self.fold, ...] - xp.astype(shift, products.dtype, copy=False)
-        cross = double(rotated) * double(cross @ self.vectors)
+        left = xp.astype(xp.stack([mean, sums], axis=1), products.dtype)
+        cross = left @ xp.astype(xp.stack([-x_shift, -self.mean]), products.dtype)
+        cross += products[self.fold, ...]
+        cross = double(rotated) * (cross @ self.vectors)
         loss = -2.0 * (shrink @ cross.T)
         loss += block.squares[self.fold, ...] - mean * (2.0 * sums - (high - low) * mean)
-        upper, size = self.quadratic, self.quadratic.shape[0]
         for a in range(shrink.shape[0]):
-            b = xp.astype(rotated * narrow[a], upper.dtype, copy=False)
-            for start in range(0, size, STRIP):  # below the diagonal there is nothing to multiply
-                strip = slice(start, min(start + STRIP, size))
-                product = b[:, : strip.stop] @ upper[: strip.stop, strip]
-                loss[a, :] += double(xp.vecdot(product, b[:, strip]))
+            b = xp.astype(rotated * narrow[a], self.quadratic.dtype, copy=False)
+            loss[a, :] += double(xp.vecdot(times_upper(b, self.quadratic), b))
         return loss
 
     def weights(
@@ -82,7 +79,7 @@ class PrimalDecomposition:
     ) -> Float[Array, "target feature"]:
         """Return the solution with one penalty per target."""
         xp = array_namespace(block.y)
-        total = xp.sum(self.route.products(block), axis=0)
+        total = self.route.products(block)[-1, ...]
         return self.weights_of(total, xp.sum(block.sums, axis=0), alpha)
 
     def weights_of(
@@ -139,13 +136,14 @@ class Primal:
         """Return the bytes of decomposing one training set."""
         return 40 * features**2
 
-    def products(self, block: Block) -> Float[Array, "fold target feature"]:
-        """Return Y'X of each fold."""
+    def products(self, block: Block) -> Float[Array, "part target feature"]:
+        """Return Y'X of each fold, and of all rows at the end."""
         xp = array_namespace(self.x)
-        shape = (len(self.bounds), block.y.shape[0], self.x.shape[1])
+        shape = (len(self.bounds) + 1, block.y.shape[0], self.x.shape[1])
         out = xp.empty(shape, dtype=self.x.dtype, device=device(self.x))
         for fold, (low, high) in enumerate(self.bounds):
             out[fold, ...] = block.y[:, low:high] @ self.x[low:high, :]
+        out[-1, ...] = xp.sum(out[:-1, ...], axis=0)
         return out
 
     def gram_of(self, fold: int) -> Float[Array, "feature feature"]:
@@ -179,9 +177,9 @@ class Primal:
             centred = held_out * mean[:, None] * mean - centred - centred.T
             centred += self.gram_of(fold)
             centred = centred @ vectors
-            quadratic = xp.astype(vectors.T @ centred, self.narrow, copy=False)
-            del centred
             # b'Mb = b'Ub with U the upper triangle of M, doubled off the diagonal: half the work
-            quadratic = xp.triu(quadratic) + xp.triu(quadratic, k=1)
+            quadratic = upper_product(vectors, centred, self.narrow)
+            del centred
+            quadratic += xp.triu(quadratic, k=1)
         vectors = xp.astype(vectors, self.x.dtype, copy=False)
         return PrimalDecomposition(self, fold, mean, values, vectors, predictors, quadratic)

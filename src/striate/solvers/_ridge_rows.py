@@ -121,7 +121,7 @@ class RowDecomposition:
         return self.readout(rotated * self.shrink(alpha[:, None]))
 
 
-class _ByRows:
+class ByRows:
     """What the kernel and the SVD share: the rows, and where each fold begins and ends."""
 
     def __init__(self, x: Float[Array, "row feature"], bounds: list[tuple[int, int]]) -> None:
@@ -141,7 +141,7 @@ class _ByRows:
         return low, high, xp.asarray(rest, device=device(self.x))
 
 
-class Kernel(_ByRows):
+class Kernel(ByRows):
     """The dual: `w = X' U (L + alpha)^-1 U' y` with `X X' = U L U'`, for p >= n.
 
     The kernel is computed once from all rows, in float64; each training set takes its part and
@@ -216,7 +216,7 @@ class Precomputed(Kernel):
     """The dual of a kernel that is given, in float64; solutions are weights of its rows."""
 
     def __init__(self, kernel: Float[Array, "row row"], bounds: list[tuple[int, int]]) -> None:
-        _ByRows.__init__(self, kernel, bounds)
+        ByRows.__init__(self, kernel, bounds)
         self.narrow, self.total = kernel.dtype, kernel
 
     @staticmethod
@@ -230,7 +230,7 @@ class Precomputed(Kernel):
         return (vectors - array_namespace(vectors).mean(vectors, axis=0)).T
 
 
-class Svd(_ByRows):
+class Svd(ByRows):
     """`w = V s / (s^2 + alpha) U' y` with `X = U s V'`; `x` must be float64.
 
     Several times slower than a Gram matrix or a kernel, but it does not square the condition

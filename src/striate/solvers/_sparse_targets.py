@@ -18,8 +18,20 @@ NONE = float(np.finfo(np.float64).resolution)
 """The largest penalty of a target that no feature has to do with, as in scikit-learn."""
 
 
+AT_ONCE = 1 << 17
+"""Numbers that the coefficients of some targets at all penalties may take, to stay in the cache."""
 STRIDE = 4
 """Penalties of the grid that the last fit passes at once, on its way to the chosen one."""
+
+
+def padded(features: int) -> int:
+    """Return the length of rows of as many features, which end with zeros."""
+    return -(-features // 16) * 16
+
+
+def at_once(features: int, n_alphas: int) -> int:
+    """Return how many targets are worked on at once."""
+    return max(1, AT_ONCE // max(features * n_alphas, 1))
 
 
 @dataclass(frozen=True)
@@ -118,19 +130,40 @@ def _compiled(
     """Return summed held-out errors and coefficients, by exact active sets."""
     from striate.solvers._lasso_paths import walk_all
 
-    targets, p = c.shape[1:]
+    (sets, targets, p), steps = c.shape, grid.shape[1]
     loss, coef = np.zeros(grid.shape), np.zeros((targets, p))
-    if held is None:
-        held = train[:0], c[:0], np.zeros((0, targets))
+    wide = np.zeros((sets, p, padded(p)))
+    wide[..., :p] = train
+    turns = max(-(-targets // at_once(p, steps)), min(targets, crew.threads))
+    edges = np.linspace(0, targets, turns + 1).astype(int).tolist()
 
     def job(bounds: tuple[int, int]) -> None:
-        walk_all(train, c, grid, ratios, counts, *held, loss, coef, status, *bounds)
+        some = slice(*bounds)
+        paths = np.empty((bounds[1] - bounds[0], steps, p))
+        for k in range(sets):
+            asked = grid[some], ratios[some], counts[some]
+            walk_all(wide[k], c[k, some], *asked, paths, status[some])
+            if held is not None:
+                loss[some] += errors(paths, held[0][k], held[1][k, some], held[2][k, some])
+        if held is None:
+            coef[some] = np.take_along_axis(paths, counts[some, None, None] - 1, axis=1)[:, 0]
 
-    # several turns for each worker, because some targets take longer than others
-    turns = min(targets, 4 * crew.threads if crew.threads > 1 else 1)
-    edges = np.linspace(0, targets, turns + 1).astype(int).tolist()
     crew.map(job, pairwise(edges))
     return loss, coef
+
+
+def errors(
+    paths: Float[np.ndarray, "target alpha feature"],
+    gram: Float[np.ndarray, "feature feature"],
+    c: Float[np.ndarray, "target feature"],
+    y: Float[np.ndarray, " target"],
+) -> Float[np.ndarray, "target alpha"]:
+    """Return `y - 2 c'w + w'Gw`, the mean squared errors on rows held out."""
+    used = paths.any(axis=(0, 1))
+    if 2 * np.count_nonzero(used) < used.size:
+        paths, gram, c = paths[..., used], gram[np.ix_(used, used)], c[:, used]
+    products = paths @ gram - 2.0 * c[:, None, :]
+    return np.maximum(y[:, None] + np.einsum("tap,tap->ta", products, paths), 0.0)
 
 
 def _batched(

@@ -26,8 +26,9 @@ from striate.solvers._banded_fit import (
     kernel_need,
     need_of,
 )
-from striate.solvers._banded_kernel import IndefiniteError, Kernels
+from striate.solvers._banded_kernel import Kernels
 from striate.solvers._budget import Need, fitting
+from striate.solvers._inverses import IndefiniteError
 from striate.solvers._ridge_asked import check, check_alphas, check_folds
 from striate.solvers.ridge import ridge_cv
 

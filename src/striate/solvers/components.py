@@ -25,7 +25,7 @@ FLAT = 1e-12
 """Variance, in parts of that of the first component, below which a direction is rounding."""
 STEEP = 1e-6
 """Variance, likewise, below which a Gram matrix has too few digits for a direction."""
-POWERS = 4
+POWERS = 7
 """Power iterations of the randomised solver."""
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from striate.errors import DataError
 from striate.solvers._arrays import Array, check_finite, on_cpu
 from striate.solvers._budget import Need
+from striate.solvers.distances import shared
 from striate.solvers.noise import factor, precision_of, whitened
 
 
@@ -78,9 +79,13 @@ def crossnobis_distances(
         for m in range(runs):
             check_finite(f"run {m} of the patterns", patterns[m], "feature")
     if root is None:
-        kernel = _crossed(patterns[m] - middle[m] for m in range(runs))
+        if patterns.dtype == kind and not shared(patterns, middle):
+            kernel = _crossed(patterns, xp.sum(patterns, axis=0))
+        else:
+            kernel = _crossed(patterns[m] - middle[m] for m in range(runs))
     elif root.ndim < 3:
-        kernel = _crossed(_freed(patterns - middle[:, None, :], root))
+        freed = _freed(patterns - middle[:, None, :], root)
+        kernel = _crossed(freed, xp.sum(freed, axis=0))
     else:
         kernel = 0.0
         for m, n in combinations(range(runs), 2):
@@ -203,16 +208,26 @@ def _freed(x: Float[Array, "run stimulus feature"], root: Array | None) -> Array
 
 def _crossed(
     patterns: Iterable[Float[Array, "stimulus feature"]],
+    total: Float[Array, "stimulus feature"] | None = None,
 ) -> Float[Array, "stimulus stimulus"]:
-    """Return the mean of X_m X_n' over all m != n: the products of sums minus those of each."""
-    total: Any = None
+    """Return the mean of X_m X_n' over all m != n: the products of sums minus those of each.
+
+    `total` is the sum of all patterns where it is known; else they may be made one by one.
+    """
+    known = total is not None
     kernel: Any = None
     count = 0
     for x in patterns:
         own = x @ x.T
-        total = x if total is None else total + x
-        kernel = own if kernel is None else kernel + own
+        if kernel is None:
+            kernel = own
+            total = total if known else x
+        else:
+            kernel += own
+            if not known:
+                total += x
         count += 1
+    assert total is not None
     return (total @ total.T - kernel) / (count * (count - 1))
 
 

@@ -148,6 +148,20 @@ def stimuli_of(pairs: Float[Array, "*batch pair"]) -> int:
     return n
 
 
+def shared(z: Float[Array, "*batch feature"], middle: Float[Array, "*run feature"]) -> bool:
+    """Whether `middle`, the mean of rows, makes up so much of them that it should be taken away.
+
+    Distances do not change, and a copy of all rows is saved where at most two bits would be won.
+
+    >>> shared(np.eye(4), np.full(4, 0.25)), shared(5 + np.eye(4), np.full(4, 5.25))
+    (False, True)
+    """
+    xp = array_namespace(z)
+    rows = z.shape[-2]
+    # not xp.all(<=): NaN says yes
+    return not bool(xp.sum(middle * middle) * rows <= 0.75 * xp.sum(xp.linalg.vecdot(z, z)))
+
+
 def _pairs(like: Array, n: int) -> tuple[Any, Any]:
     xp = array_namespace(like)
     rows, columns = np.triu_indices(n, 1)
@@ -160,7 +174,14 @@ def _one_minus_cosine(x: Array, double: bool, *, centre: bool) -> Array:
     xp = array_namespace(x)
     z = xp.astype(x, xp.float64, copy=False) if double else x
     if centre:
-        middle = xp.mean(z, axis=1)
+        # a product takes a fifth of the time of a sum by halves, whose digits float32 needs
+        fast = z.dtype == xp.float64
+        p = z.shape[1]
+        middle = (
+            z @ xp.full((p,), 1.0 / p, dtype=z.dtype, device=device(z))
+            if fast
+            else xp.mean(z, axis=1)
+        )
         z = z - middle[:, None]
     d = _product(z)
     squares = xp.asarray(xp.linalg.diagonal(d), copy=True)
@@ -177,21 +198,29 @@ def _one_minus_cosine(x: Array, double: bool, *, centre: bool) -> Array:
             f"undefined: leave it out or choose Euclidean distances"
         )
     scale = 1.0 / xp.sqrt(squares)
-    d *= -(scale[:, None] * scale)
-    d += 1.0
+    for rows in _bands(d):
+        d[rows] *= -(scale[rows, None] * scale)
+        d[rows] += 1.0
     return back(_finish(d))
 
 
 def _squared(x: Array, double: bool, *, root: bool) -> Array:
     (x,), back = on_cpu(x)
-    check_finite("x", x, "feature")
     xp = array_namespace(x)
-    z = xp.astype(x, xp.float64) if double else x
-    z = z - xp.mean(z, axis=0)
+    z = xp.astype(x, xp.float64, copy=False) if double else x
+    middle = xp.ones(z.shape[0], dtype=z.dtype, device=device(z)) @ z / z.shape[0]
+    if not bool(xp.isfinite(xp.sum(middle))):
+        check_finite("x", x, "feature")
+    if z is not x:
+        z -= middle
+    elif shared(z, middle):
+        z = z - middle
     d = _product(z)
     squares = xp.asarray(xp.linalg.diagonal(d), copy=True)
-    d *= -2.0
-    d += squares[:, None] + squares  # one sum: two would round differently above and below
+    for rows in _bands(d):
+        d[rows] *= -2.0
+        # one sum: two would round differently above and below
+        d[rows] += squares[rows, None] + squares
     d = _finish(d)
     return back(xp.astype(xp.sqrt(d) if root else d, x.dtype, copy=False))
 
@@ -232,4 +261,11 @@ def _finish(d: Float[Array, "stimulus stimulus"]) -> Float[Array, "stimulus stim
     xp = array_namespace(d)
     index = xp.arange(d.shape[0], device=device(d))
     d[index, index] = 0.0
-    return xp.clip(d, min=0.0, out=d) if is_numpy_array(d) else xp.clip(d, min=0.0)
+    return np.maximum(d, 0.0, out=d) if is_numpy_array(d) else xp.clip(d, min=0.0)
+
+
+def _bands(d: Float[Array, "stimulus stimulus"]) -> list[slice]:
+    """Return ranges of rows: on the CPU few, so that what is made for them stays in the cache."""
+    n = d.shape[0]
+    step = 64 if is_numpy_array(d) else n
+    return [slice(i, i + step) for i in range(0, n, step)]

@@ -33,7 +33,9 @@ BLOCK = 512  # targets at once: their part of the population's products stays in
 
 @dataclass(frozen=True)
 class Found:
-    """Weights of a group of targets: they sum to 1, and correlate with `value` in the mean.
+    """Weights of a group of targets: they sum to 1 (−1 where negative ones prevail).
+
+    Their mix correlates with `value` in the mean.
 
     `beaten` says that the search ended below the mean of all members, or the best one, and that
     this is returned instead; `evaluations` counts objectives.

@@ -7,13 +7,13 @@ from itertools import product
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from scipy.stats import rankdata
 
 from striate.errors import DataError
 from striate.solvers._arrays import Array, on_cpu, workers
 from striate.solvers._budget import Need, fitting
-from striate.solvers.similarity import check_pairs, means
+from striate.solvers.similarity import check_pairs, means, products
 
 SHORT = 20_000
 """Pairs up to which scipy's ranks are not worth a compiled loop."""
@@ -72,7 +72,8 @@ def rho_a(
     sums, _ = _ranked(a, b, memory, threads)
     xp = array_namespace(sums)
     n = float(a.shape[1])
-    return back(xp.astype(sums * (12 / (n**3 - n)), a.dtype, copy=False))
+    # of ranks counted twice
+    return back(xp.astype(sums * (3 / (n**3 - n)), a.dtype, copy=False))
 
 
 def kendall_tau_a(
@@ -111,23 +112,23 @@ def kendall_tau_b(
     return _kendall(a, b, memory, threads, corrected=True)
 
 
-Ranks = tuple[Float[Array, "layer pair"], Float[Array, " layer"]]
-"""Centred ranks, and the sum of squares of each row."""
-
-
 def _ranked(
     a: Array, b: Array, memory: int, threads: int | None
 ) -> tuple[Float[Array, "layer subject"], tuple[Float[Array, " layer"], Float[Array, " subject"]]]:
-    """Return products of centred ranks, and the sums of squares of each row."""
+    """Return products of twice the centred ranks, and the sums of squares of each row."""
     xp = array_namespace(a)
     batches = _batches(a, b, memory, threads)
-    other, squares_b = _ranks(b, "b", threads)
-    sums, squares_a = [], []
+    other = _ranks(b, threads)
+    sums, squares = [], []
     for i, j in batches:
-        ranks, squares = _ranks(a[i:j], "a", threads, i)
-        sums.append(ranks @ other.T)
-        squares_a.append(squares)
-    return xp.concat(sums), (xp.concat(squares_a), squares_b)
+        found, squares_a, squares_b = products(
+            _ranks(a[i:j], threads), other, None, threads=threads
+        )
+        _check_flat(squares_b, "b", 0)
+        _check_flat(squares_a, "a", i)
+        sums.append(found)
+        squares.append(squares_a)
+    return xp.concat(sums), (xp.concat(squares), squares_b)
 
 
 def _batches(a: Array, b: Array, memory: int, threads: int | None) -> list[tuple[int, int]]:
@@ -139,35 +140,28 @@ def _batches(a: Array, b: Array, memory: int, threads: int | None) -> list[tuple
     return rank_need(b.shape[0], a.shape[1], many).batches(a.shape[0], memory)
 
 
-def _ranks(rows: Array, name: str, threads: int | None, first: int = 0) -> Ranks:
+def _ranks(rows: Float[Array, "layer pair"], threads: int | None) -> Num[Array, "layer pair"]:
+    """Return twice the ranks of each row minus their mean: whole numbers."""
     xp = array_namespace(rows)
     n = rows.shape[1]
     if not is_numpy_array(rows):
-        ranks = xp.stack([_sorted_ranks(row) for row in rows])
-        squares = xp.linalg.vecdot(ranks, ranks)
-    elif n <= SHORT:
-        ranks = rankdata(rows, axis=1).astype(np.float64, copy=False) - (n + 1) / 2
-        squares = np.vecdot(ranks, ranks)
-    else:
-        from striate.solvers._ranks import centred_ranks
+        return xp.stack([_sorted_ranks(row) for row in rows])
+    if n <= SHORT:
+        return np.asarray(2 * rankdata(rows, axis=1) - (n + 1))
+    from striate.solvers._ranks import centred_ranks
 
-        ranks, squares = np.empty(rows.shape), np.empty(len(rows))
-
-        def rank(k: int) -> None:
-            squares[k] = centred_ranks(rows[k], ranks[k])
-
-        with workers(fitting(threads, 100.0 * rows.size)) as pool:
-            pool.map(rank, range(len(rows)))
-    _check_flat(squares, name, first)
-    return ranks, squares
+    ranks = np.empty(rows.shape, np.int32)
+    with workers(fitting(threads, 100.0 * rows.size)) as pool:
+        pool.map(lambda k: centred_ranks(rows[k], ranks[k]), range(len(rows)))
+    return ranks
 
 
 def _sorted_ranks(row: Float[Array, " pair"]) -> Float[Array, " pair"]:
-    """Return centred ranks by a sort and two searches, for arrays that are not NumPy's."""
+    """Return twice the centred ranks by a sort and two searches, for arrays not NumPy's."""
     xp = array_namespace(row)
     ascending = xp.sort(row)
     ends = [xp.searchsorted(ascending, row, side=side) for side in ("left", "right")]
-    return (xp.astype(ends[0], xp.float64) + xp.astype(ends[1], xp.float64) - row.shape[0]) / 2
+    return xp.astype(ends[0], xp.float64) + xp.astype(ends[1], xp.float64) - row.shape[0]
 
 
 def _kendall(a: Array, b: Array, memory: int, threads: int | None, *, corrected: bool) -> Array:

@@ -106,7 +106,17 @@ def ridge_cv(
     smallest, threads = float(candidates.min()), fitting(threads, _operations(x, y, len(bounds)))
     with workers(threads, gpu=not is_numpy_array(x)) as crew:
         kind = xp.float64 if isinstance(folds, str) else x.dtype
-        rows, route = prepare(x, order, bounds, smallest, memory, crew, work=kind, narrow=kind)
+        rows, route = prepare(
+            x,
+            order,
+            bounds,
+            smallest,
+            memory,
+            crew,
+            work=kind,
+            narrow=kind,
+            alphas=None if isinstance(folds, str) else candidates,
+        )
         blocks = Blocks(rows, y, route, memory, crew)
         if isinstance(folds, str):
             loss = closed_losses(blocks, tried, folds)

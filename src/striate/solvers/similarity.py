@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from striate.errors import DataError
 from striate.solvers._arrays import Array, check_finite, on_cpu, workers
@@ -16,6 +16,10 @@ from striate.solvers.blends import nonnegative
 CHUNK = 4096
 """Pairs that are centred and multiplied at once, while they lie in the cache."""
 ON_GPU = 1 << 22
+SHORT = 20_000
+"""Pairs up to which products are not worth a compiled loop."""
+FEW = 16
+"""Rows of one set up to which a compiled loop is faster than BLAS."""
 
 
 def pearson(
@@ -122,8 +126,8 @@ def means(rows: Float[Array, "layer pair"], name: str) -> Float[Array, " layer"]
 
 
 def products(
-    a: Float[Array, "layer pair"],
-    b: Float[Array, "subject pair"],
+    a: Num[Array, "layer pair"],
+    b: Num[Array, "subject pair"],
     middles: tuple[Float[Array, " layer"], Float[Array, " subject"]] | None,
     weights: Float[Array, " pair"] | None = None,
     *,
@@ -136,7 +140,13 @@ def products(
     that every value is fetched from memory once.
     """
     xp = array_namespace(a)
-    step = CHUNK if is_numpy_array(a) else ON_GPU
+    cpu = is_numpy_array(a)
+    long = cpu and weights is None and a.shape[1] > SHORT and min(len(a), len(b)) <= FEW
+    if long and a.flags.c_contiguous and b.flags.c_contiguous:
+        from striate.solvers._moments import moments
+
+        return moments(a, b, middles, threads)[: 5 if totals else 3]
+    step = CHUNK if cpu else ON_GPU
 
     def part(start: int) -> list[Array]:
         now = slice(start, start + step)
@@ -151,7 +161,7 @@ def products(
     starts = range(0, a.shape[1], step)
     work = 2.0 * a.shape[1] * (a.shape[0] + 2) * (b.shape[0] + 2)
     # to look for BLAS and limit it takes milliseconds, more than a small comparison does
-    if not is_numpy_array(a) or fitting(threads, work) == 1:
+    if not cpu or fitting(threads, work) == 1:
         found = [part(start) for start in starts]
     else:
         with workers(fitting(threads, work)) as pool:

@@ -1,7 +1,8 @@
 """Lasso and elastic net for thousands of targets on the same features, each with its own penalty.
 
 All targets share the Gram matrices of the training sets, so that rows are visited once; what
-remains of a target are its products with the features. `_lasso_paths` solves for them exactly.
+remains of a target are its products with the features. `_lasso_knots` and
+`_lasso_paths` solve for them exactly.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from striate.solvers._arrays import Array, on_cpu, workers
 from striate.solvers._budget import Need, fitting
 from striate.solvers._ridge_asked import check, check_alphas, check_folds
 from striate.solvers._sparse_grams import Grams
-from striate.solvers._sparse_targets import Asked, Found, each_alone, together
+from striate.solvers._sparse_targets import AT_ONCE, Asked, Found, each_alone, padded, together
 
 Ratio = float | int | Sequence[float]
 
@@ -158,9 +159,11 @@ def sparse_need(
     `joint`: for targets that share their features, all of which are worked on at once.
 
     >>> sparse_need(900, 100).fixed >> 20
-    5
+    7
     """
-    fixed = 8 * (4 * rows * features + (7 * folds + 7 + 2 * threads) * features**2)
+    square = features * padded(features)
+    fixed = 4 * rows * features + (8 * folds + 8 + 4 * threads) * square
+    fixed = 8 * (fixed + 2 * threads * max(AT_ONCE, n_alphas * features))
     each = 8 * (4 * rows + (5 * folds + 6) * features + 4 * n_alphas)
     name = "multi-task elastic net" if joint else "lasso"
     return Need(f"{name} of {features:,} features on {rows:,} rows", fixed, each)

@@ -14,12 +14,12 @@ POINTS = 200
 
 
 def skeleton(
-    alphas: Float[np.ndarray, " alpha"], top: float, tolerance: float
+    alphas: Float[np.ndarray, " alpha"], top: float, tolerance: float, least: float = 0.0
 ) -> tuple[list[int], Float[np.ndarray, "rest kept"]]:
     """Return which penalties to compute, and how to mix their predictions for each of the others.
 
     The rest are in their order in `alphas`. What they miss is at most `tolerance` of the spread of
-    a target, whatever eigenvalues the kernel has; `tolerance` 0 keeps all.
+    a target, whatever eigenvalues the kernel has from `least` to `top`; `tolerance` 0 keeps all.
 
     >>> kept, mix = skeleton(np.array([1.0, 1e6, 2e6]), top=1.0, tolerance=1e-8)
     >>> sorted(kept), abs(mix).round(3).tolist()
@@ -28,7 +28,7 @@ def skeleton(
     count = alphas.size
     if tolerance <= 0 or count < 3:
         return list(range(count)), np.zeros((0, count))
-    values = top * np.geomspace(1e-12, 1.0, POINTS)
+    values = np.geomspace(max(least, 1e-12 * top), top, POINTS)
     weight = np.sqrt(values * np.maximum(values, top / 30))
     functions = weight[:, None] / (values[:, None] + alphas)
     # differences between huge penalties count as little as their predictions do
