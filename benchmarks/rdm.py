@@ -79,7 +79,7 @@ def distance_tasks(n: int, p: int, dtype: type) -> dict[str, tuple[Any, Any, flo
     exact = dtype == np.float64
     return {
         "correlation distance": (
-            lambda: correlation_distances(x),
+            lambda: correlation_distances(x, double=False),
             theirs(flat, 1, "correlation"),
             1e-10 if exact else 1e-5,
         ),

@@ -101,6 +101,7 @@ def test_show_tells_a_run_and_a_recipe(place):
     run = newest(place)
     assert "pearson" in striate("show", run).stdout
     assert 'use = "ridge"' in striate("show", "folder/ridge").stdout
+    assert "folds = 7" in striate("show", "folder/ridge", "inner.folds=7").stdout
 
 
 def test_predict_answers_for_new_images(place):
@@ -230,6 +231,7 @@ def test_look_draws_what_features_see_of_one_file(place):
         (["run", "nowhere.toml"], "nowhere.toml"),
         (["list", "encoder"], "did you mean 'encoders'"),
         (["show", "data"], "no run"),
+        (["show", "data", "inner.folds=7"], "whose fields cannot be set"),
         (["nodes", "squeezenet1_0"], "FAMILY:MODEL"),
         (["twin", "folder", "--out", "t", "--size", "huge"], "tiny or full"),
         (["look", "nowhere.png", "--recipe", "pixels.toml"], "nowhere.png: there is no such file"),

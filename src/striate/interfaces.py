@@ -134,7 +134,16 @@ class Step(Protocol):
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Fits features to responses and predicts rows."""
+    """Fits features to responses and predicts rows.
+
+    A further method counts where there is one:
+
+    ``check(members, regions)``
+        Raises a `striate.errors.RecipeError` where the configuration does not fit the names of the
+        members that are its features, or the regions of the responses (of any subject). It is
+        asked before anything is fitted.
+
+    """
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Encoder:
         """A fitted copy.

@@ -80,6 +80,42 @@ def test_bounds_allow_negative_weights():
     assert r.min() > 0.95
 
 
+@pytest.mark.parametrize("scale", ["raw", "zscore"])
+@pytest.mark.parametrize("each", ["group", "target"])
+def test_mixes_with_negative_weights_come_in_the_units_of_the_responses(each, scale):
+    rng = np.random.default_rng(5)
+    noise = 30 * rng.standard_normal((ROWS, TARGETS))
+    # the best mix is a difference, whose weights sum to next to nothing
+    values = np.stack([TRUTH + noise, noise + 7]) + 0.3 * rng.standard_normal((2, ROWS, TARGETS))
+    view, group = features(values, NAMES[:2]), [[BLOCK[:TRAIN]]]
+    fitted = Ensemble(bounds=(-1.0, 1.0), each=each, scale=scale).fit(view, group)
+    found = fitted.predict(view, TEST).values
+    error, power = ((a**2).sum() for a in (found - TRUTH[TRAIN:], TRUTH[TRAIN:]))
+    assert error < 0.3 * power
+    # what is recorded is what is applied, and no factor or shift does better where it was fitted
+    (part,) = fitted.parts_
+    seen = np.einsum("mt,mrt->rt", part["weights"], values[:, :TRAIN]) + part["intercept"]
+    given = fitted.predict(view, BLOCK[:TRAIN]).values
+    np.testing.assert_allclose(given, seen, rtol=1e-4, atol=1e-4)
+    off = seen - TRUTH[:TRAIN]
+    np.testing.assert_allclose(off.mean(axis=0), 0, atol=1e-6)
+    slope = (off * (seen - seen.mean(axis=0))).sum(axis=0)
+    np.testing.assert_allclose(slope if each == "target" else slope.sum(), 0, atol=1e-5)
+
+
+def test_scales_of_negative_weights_around_gaps():
+    values = VALUES.copy()
+    values[0, :, 1] = np.nan
+    view = features(values)
+    fitted = Ensemble(bounds=(-1.0, 1.0)).fit(view, [[BLOCK[:TRAIN]]])
+    assert fitted.parts_[0]["weights"][0, 1] == 0
+    found = fitted.predict(view, TEST).values
+    assert correlated(found[None], TRUTH[TRAIN:]).min() > 0.5
+    # nothing predicts: the mix keeps its direction, and a size that was asked for
+    away = Ensemble(bounds=(-0.1, 1.0)).fit(features(-VALUES[:1], NAMES[:1]), [[BLOCK[:TRAIN]]])
+    np.testing.assert_allclose(away.parts_[0]["weights"], 1)
+
+
 def test_scaled_members_count_alike_and_keep_the_mean():
     size = np.array([1.0, 30.0, 0.1])[:, None, None]
     view = features(VALUES * size)
@@ -252,3 +288,6 @@ def test_mistakes_are_named():
         Softmax(temperature=0.0)
     with pytest.raises(RecipeError, match="k = 0"):
         Top(k=0)
+    with pytest.raises(RecipeError, match=r"k = 3 of 2 members \(a, b\)"):
+        Top(k=3).check(["a", "b"], ())
+    Top(k=2).check(["a", "b"], ())

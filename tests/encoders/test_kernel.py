@@ -66,3 +66,14 @@ def test_mistakes_are_named():
     p = Problem()
     with pytest.raises(RecipeError, match="cannot start from another fit"):
         KernelRidge().fit(p.seen, [[p.train]], start=Ridge())
+
+
+def test_the_width_of_rbf_follows_the_scale_of_features():
+    p = Problem()
+    found = []
+    for scale in (1.0, 1000.0):
+        features = Features({"x": ArraySpace(p.ids, scale * p.x)}, p.ids)
+        fitted = KernelRidge(alphas=ALPHAS).fit(features.rows(p.ids[:ROWS]), [[p.train]])
+        found.append(fitted.predict(features, p.test).values)
+    np.testing.assert_allclose(*found, rtol=1e-9)
+    assert (found[0].std(axis=0) > 0.01 * p.y.std(axis=0)).all()

@@ -124,6 +124,18 @@ def test_a_start_is_what_coefficients_shrink_to():
         Ridge((1.0,)).fit(p.seen, [[p.train]], start=Regressor("sklearn.linear_model:Lasso"))
 
 
+def test_a_start_keeps_its_digits_where_features_have_large_means():
+    p, found = Problem(), []
+    x = (p.x + 1e5).astype(np.float32)
+    for values in (x, x.astype(np.float64)):
+        features = Features({"x": ArraySpace(p.features.ids, values)}, p.features.ids)
+        seen = features.rows(p.seen.ids)
+        first = Ridge((1.0,)).fit(seen, [[p.train]])
+        second = Ridge((2.0,)).fit(seen, [[p.train[:30]]], start=first)
+        found.append(second.predict(features, p.test).values)
+    np.testing.assert_allclose(*found, atol=1e-4)
+
+
 def test_subjects_with_other_rows_are_fitted_on_their_own():
     p = Problem(targets=3)
     two = label_responses(p.y[10:40] * 2, p.ids[10:40], subject="s2")

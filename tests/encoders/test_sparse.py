@@ -91,6 +91,19 @@ def test_gaps_single_precision_and_the_store(tmp_path):
         assert set(load_tree(folder)) == {"parts_", "note_"}
 
 
+def test_features_with_large_means_keep_their_predictions_in_single_precision():
+    p = Problem(targets=3)
+    x = (p.x + 1e5).astype(np.float32)
+    y = p.train.copy(data=p.train.values.astype(np.float32))
+    for encoder in (Lasso(20), ElasticNet(n_alphas=20), MultiTask(n_alphas=20)):
+        found = []
+        for values in (x, x.astype(np.float64)):
+            features = Features({"x": ArraySpace(p.ids, values)}, p.ids)
+            fitted = encoder.fit(features.rows(p.ids[:ROWS]), [[y]])
+            found.append(fitted.predict(features, p.test).values)
+        np.testing.assert_allclose(*found, atol=1e-4)
+
+
 def test_mistakes_are_named():
     p = Problem(targets=1)
     with pytest.raises(RecipeError, match="Lasso cannot start from another fit"):

@@ -5,7 +5,8 @@ import pytest
 
 from striate.data import label_responses, target_table
 from striate.encoders.targets import buckets, predicted
-from striate.errors import DataError
+from striate.errors import DataError, RecipeError
+from striate.registry import build
 
 IDS = [f"im{k}" for k in range(6)]
 
@@ -62,3 +63,14 @@ def test_regions_survive_even_where_a_subject_lacks_one():
     assert found["roi:V2"].dtype == bool
     assert found["roi:V2"].values.tolist() == [False, False, True, True]
     assert found.values[0].tolist() == [0, 0, 1, 1]
+
+
+FOLDED = ["banded", "elastic_net", "fractional_ridge", "kernel_ridge", "lasso", "multitask"]
+
+
+@pytest.mark.parametrize("name", [*FOLDED, "pls", "res", "ridge"])
+def test_one_fold_chooses_nothing(name):
+    for folds in (1, 0, -3):
+        with pytest.raises(RecipeError, match=f"{name}: folds = {folds} must be 2 or more"):
+            build("encoder", {"use": name, "folds": folds})
+    assert build("encoder", {"use": name, "folds": 2}).folds == 2

@@ -105,3 +105,20 @@ def test_regions_have_tables_of_their_own():
 def test_mistakes_are_named(weights, match):
     with pytest.raises(RecipeError, match=match):
         answer(weights)
+
+
+@pytest.mark.parametrize(
+    ("weights", "match"),
+    [
+        ({"a*": 0.5, "b": 0.3, "cc": 0.2}, "unknown member in weights 'cc' in weighted: did you"),
+        ({"nobody": 1.0}, r"unknown member in weights 'nobody' .* Valid: a1, a2, b@size=64"),
+        ({"a*": 0.5, "b": 0.3}, "weighted: member 'c' has no weight"),
+        ({"V1": {"a*": 1.0, "b": 0.0}}, "weights of V1: member 'c' has no weight"),
+        ({"V9": GROUPED, "*": GROUPED}, "unknown region of weights 'V9' in weighted. Valid"),
+    ],
+)
+def test_mistakes_are_found_without_data(weights, match):
+    with pytest.raises(RecipeError, match=match):
+        Weighted(weights).check(NAMES, ("V1", "V2"))
+    Weighted({"V1": GROUPED, "*": GROUPED}).check(NAMES, ("V1", "V2"))
+    Weighted(GROUPED).check(NAMES, ())

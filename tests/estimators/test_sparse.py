@@ -55,6 +55,15 @@ def test_joint_and_mixed_penalties():
     np.testing.assert_allclose(mixed.coef_, peer.coef_, atol=1e-6)
 
 
+def test_features_with_large_means_keep_their_predictions_in_single_precision():
+    x, y = (a.astype(np.float32) for a in problem())
+    x += np.float32(1e5)
+    single = LassoCV(cv=3, n_alphas=20).fit(x, y).predict(x)
+    double = LassoCV(cv=3, n_alphas=20).fit(x.astype(float), y.astype(float)).predict(x)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, double, atol=1e-5 * np.std(y))
+
+
 def test_mistakes_are_named():
     x, y = problem()
     with pytest.raises(DataError, match="a label for every row"):

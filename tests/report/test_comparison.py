@@ -51,6 +51,7 @@ def test_the_page_tells_what_is_best_and_what_is_alike():
     bare = replace(found, differences=found.differences.assign(p=np.nan))
     assert "told" not in verdict(bare)
     page = page_of(found)
+    assert "compares the medians" in page
     for words in ("3 models compared", "A note.", "Spearman correlation", "−1.00", "s1 · V1"):
         assert words in page
     assert sorted(pictures(found)) == ["differences", "models", "ranks"]

@@ -135,6 +135,7 @@ def test_headline_members_subjects_expectation_and_leak_are_told(ridge, page):
         assert number(own["median"]) in parsed.cells[parsed.cells.index(name) :][:4]
     for ends in (c["interval"] for c in summary["comparisons"].values()):
         assert span(ends) in parsed.cells
+    assert "intervals are of medians over targets; striate compare tells the mean" in parsed.words
 
 
 def test_hostile_names_stay_text(page):
@@ -236,6 +237,7 @@ def test_without_ceilings_regions_or_other_members(tmp_path):
     assert not {"members", "ceiling", "fits", "rdms"} & parsed.ids
 
 
+@pytest.mark.slow
 def test_forty_members_and_hundreds_of_fits(tmp_path):
     truth = people(targets=6, rows=20)
     names = [f"m@net.layer{k},net.size={s}" for s in (64, 112) for k in range(20)]

@@ -57,6 +57,12 @@ def test_optimistic_scores_stand_beside_held_out_ones():
     assert "held-out" in without
 
 
+def test_a_held_out_score_that_is_higher_is_explained():
+    assert "fitted to fewer rows" not in "\n".join(told(FITS, SUMMARY))
+    page = "\n".join(told(FITS, {"members": {"mix": {"pearson": {"mean": 0.35}}}}))
+    assert "−0.05" in page and "fitted to fewer rows" in page
+
+
 def colours(png):
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3)
 
@@ -72,6 +78,7 @@ def test_negative_weights_are_seen():
     assert min(blue, red) > 5000 and 0.3 < blue / red < 3
 
 
+@pytest.mark.slow
 def test_many_ensembles_members_and_regions_fit():
     entries = [
         ("s1", f"V{k}", 2, {f"ridge@net.layer{m},size=64": 1 / 42 for m in range(42)})

@@ -154,7 +154,9 @@ def test_common_targets_and_rows_are_told_and_nothing_else_is_scored(runs):
     assert any("4 targets" in n for n in found.notes)
     pair = line(found.differences)
     assert pair["mean"] == pytest.approx(0.0, abs=1e-7)
+    assert not any("other splits" in n for n in found.notes)
     found = runs(runs.three, runs.last)
+    assert sum("other splits" in n for n in found.notes) == 1
     report = read_run(runs.last)
     rows = [
         r
@@ -242,6 +244,15 @@ def test_no_rows_in_common_is_refused(runs):
     folder = bench.run([member(bench, "half", "b")], split=early).folder
     with pytest.raises(DataError, match="no rows and targets in common"):
         runs(runs.last, folder)
+
+
+def test_members_for_regions_of_their_own_have_their_answers_compared(tmp_path):
+    bench = Bench(tmp_path)
+    bench.subject(rois={"V1": [True, True, False, False], "V2": [False, False, True, True]})
+    each = [member(bench, n, "a") | {"per": ["roi"], "groups": {n: [n]}} for n in ("V1", "V2")]
+    folder = bench.run(each).folder
+    with pytest.raises(DataError, match=r"in common: .*--members answer"):
+        compare([folder], members="all", machine=bench.machine())
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,7 @@ def world(root, seed):
     return bench, singles
 
 
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(k, marks=[pytest.mark.slow]) for k in (1, 2))]
-)
+@pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=[pytest.mark.slow]) for k in (1, 2))])
 def test_nested_blends_are_near_the_best_member_in_hindsight(tmp_path, seed):
     bench, singles = world(tmp_path, seed)
     names = [m["name"] for m in singles]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from striate.errors import StriateError
+from striate.machine import using
 from striate.run import describe_plan
 
 from .parts import noted
@@ -92,10 +93,25 @@ def test_an_invented_target_is_refused_where_units_are_undone(bench):
 
 def test_a_plan_in_words(bench):
     recipe = bench.recipe([{"name": "m", "encoder": bench.linear()}], final="mean of folds")
-    from striate.machine import using
-
     with using(bench.machine()):
         text = describe_plan(recipe)
     assert "m: 3 fits of 4 targets each" in text
     assert "call      fold0: fit 16, predict 8" in text
     assert not noted(bench.log)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "told"),
+    [
+        ({"use": "weighted", "weights": {"nobody": 1.0}}, "unknown member in weights 'nobody'"),
+        ({"use": "weighted", "weights": {"one": 1.0}}, "member 'two' has no weight"),
+        ({"use": "weighted", "weights": {"V9": {"one": 0.5, "two": 0.5}}}, "weights 'V9'"),
+        ({"use": "top", "k": 3}, "k = 3 of 2 members (one, two)"),
+    ],
+)
+def test_mixes_that_do_not_fit_their_members_are_refused_by_the_plan(bench, encoder, told):
+    both = [{"name": n, "encoder": bench.linear(n)} for n in ("one", "two")]
+    mix = {"name": "mix", "features": ["one", "two"], "encoder": encoder}
+    with using(bench.machine()), pytest.raises(StriateError) as error:
+        describe_plan(bench.recipe([*both, mix]))
+    assert told in str(error.value)

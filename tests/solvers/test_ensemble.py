@@ -17,6 +17,7 @@ from striate.solvers.ensemble import (
     member_correlations,
     member_grams,
     member_grams_need,
+    moments_of,
     side_by_side,
 )
 
@@ -52,6 +53,9 @@ def test_correlations_are_those_of_the_rows(members, rows, targets, seed):
     own = rng.uniform(-1, 1, (members, targets))
     expected = by_rows(np.einsum("mt,mrt->rt", own, p), y)
     np.testing.assert_allclose(correlations_of(grams, own), expected, atol=1e-9)
+    product, power = moments_of(grams, own)
+    ratio = product / np.sqrt(np.where(power > 0, power, 1.0) * grams.squares)
+    np.testing.assert_allclose(ratio, expected, atol=1e-9)
     alone = np.stack([by_rows(q, y) for q in p])
     np.testing.assert_allclose(member_correlations(grams), alone, atol=1e-9)
 

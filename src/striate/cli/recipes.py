@@ -108,17 +108,24 @@ def list_names(
 
 def show(
     name: Annotated[str, typer.Argument(help="A recipe's name or file, or the folder of a run.")],
+    overrides: Overrides = None,
 ) -> None:
     """Show a recipe as it would run, or the numbers of a finished run."""
+    from striate.errors import RecipeError
     from striate.recipe import load_recipe
     from striate.report import read_run
 
     if Path(name).is_dir():
+        if overrides:
+            raise RecipeError(
+                f"{name} is a finished run, whose fields cannot be set ({overrides[0]}): name a"
+                " recipe"
+            )
         report = read_run(Path(name))
         typer.echo(report.summary["title"] or report.summary["recipe"])
         typer.echo(report.in_words())
     else:
-        typer.echo(load_recipe(name).toml())
+        typer.echo(load_recipe(name, overrides or []).toml())
 
 
 def nodes(

@@ -13,7 +13,7 @@ from jaxtyping import Int
 from striate.data import Features, Responses
 from striate.data.responses import slots
 from striate.encoders.linear import answered, fitted
-from striate.encoders.targets import Bucket, from_nothing
+from striate.encoders.targets import Bucket, check_folds, from_nothing
 from striate.errors import RecipeError
 from striate.interfaces import Encoder, Group, with_learned
 from striate.machine import here
@@ -58,6 +58,7 @@ class Banded(Encoder):
     bands: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_folds("banded", self.folds)
         if not self.alphas or min(self.alphas) < 0:
             raise RecipeError(f"banded: alphas = {self.alphas} must be penalties of 0 or more")
         if self.draws < 1:

@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float
 from striate.data import Features, Responses
 from striate.encoders.mixing import answered, correlated, members, named, part_of, told, whole
 from striate.encoders.targets import Bucket, buckets, from_nothing
-from striate.errors import DataError, RecipeError
+from striate.errors import DataError, RecipeError, some
 from striate.interfaces import Encoder, Group, with_learned
 from striate.machine import here
-from striate.solvers.ensemble import Grams, member_grams, side_by_side
+from striate.solvers.ensemble import Grams, member_grams, moments_of, side_by_side
 from striate.solvers.ensemble_search import correlation_weights, normalised, target_weights
 
 
@@ -84,7 +84,10 @@ class Ensemble(_ByCorrelation):
     """The weights with the highest mean correlation over a group's targets, or over each target.
 
     See `striate.solvers.ensemble_search.correlation_weights`. An ensemble of ensembles is one
-    member over others. Weights sum to 1 for every target, over the members that predict it.
+    member over others. Weights sum to 1 for every target, over the members that predict it, unless
+    `bounds` allow negative ones: a sum of such weights may be next to nothing, so the mix is then
+    brought to scale by the least squares of what was measured, with one positive factor for all
+    targets that share weights and an intercept for each.
 
     Parameters
     ----------
@@ -93,7 +96,8 @@ class Ensemble(_ByCorrelation):
         `tol`, `maxiter` and `popsize`, then uphill from its end. For each target alone, no search
         is needed, and ``gradient`` computes the weights.
     bounds
-        Of every weight; the least below 0 allows negative ones. These feed on chance: predictions
+        Of every weight as it is searched for, before weights are divided by their sum or brought to
+        scale; the least below 0 allows negative ones. These feed on chance: predictions
         of a useless member are out-of-fold a little below 0 in correlation.
     each
         ``group``: all targets that share a fit (see `per`) share weights; ``target``: its own.
@@ -153,8 +157,15 @@ class Ensemble(_ByCorrelation):
                 np.stack([self._search(g.at([t]), note) for t in range(len(g.squares))], axis=1)
                 for g in scaled
             ]
-        for w, gram, there in zip(weights, grams, known, strict=True):
-            yield self._in_units(_present(w, there), gram, there)
+        signed = self.bounds[0] < 0
+        mixed = [
+            self._in_units(_present(w, there, divide=not signed), gram, there)
+            for w, gram, there in zip(weights, grams, known, strict=True)
+        ]
+        if signed:
+            means = [b.values.mean(axis=0, dtype=np.float64) for b in found]
+            mixed = _to_scale([w for w, _ in mixed], grams, means, self.each == "group")
+        yield from mixed
 
     def _search(self, grams: Grams, note: dict[str, Any]) -> np.ndarray:
         found = correlation_weights(
@@ -220,7 +231,7 @@ class Top(_ByCorrelation):
     """The mean of the `k` members with the highest correlation, for each target or group.
 
     `each` is ``target`` or ``group``. For a group they are chosen by the mean correlation over its
-    targets, among the members that predict all of these. Fewer members are all taken.
+    targets, among the members that predict all of these. Where fewer predict, all are taken.
     """
 
     k: int = 3
@@ -229,6 +240,14 @@ class Top(_ByCorrelation):
     def __post_init__(self) -> None:
         if self.k < 1:
             raise RecipeError(f"top: k = {self.k} must be 1 or more")
+
+    def check(self, members: Sequence[str], regions: Sequence[str]) -> None:
+        """Refuse more members than there are."""
+        if self.k > len(members):
+            raise RecipeError(
+                f"top: k = {self.k} of {len(members)} members ({some(members)}): take fewer, or use"
+                " mean for all of them alike"
+            )
 
     def _weigh(
         self,
@@ -265,13 +284,43 @@ def _scores(
     return [np.repeat(mean[:, None], s.shape[1], axis=1) for s in scores]
 
 
+def _to_scale(
+    weights: Sequence[np.ndarray],
+    grams: Sequence[Grams],
+    means: Sequence[np.ndarray],
+    together: bool,
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Weights times the factor of least squares, and the intercepts that keep the targets' means.
+
+    Targets that weigh members `together` share the factor. It is positive, so that no correlation
+    changes: where the least squares would turn the mix round, the sizes of weights sum to 1.
+    """
+    parts = [moments_of(g, w) for g, w in zip(grams, weights, strict=True)]
+    product, power = (np.concatenate(p) for p in zip(*parts, strict=True))
+    size = np.concatenate([np.abs(w).sum(axis=0) for w in weights])
+    if together:
+        product, power, size = (np.full_like(a, a.sum()) for a in (product, power, size))
+        size /= len(size)
+    fits = (product > 0) & (power > 0)
+    factor = np.where(fits, product, 1.0) / np.where(fits, power, np.where(size > 0, size, 1.0))
+    ends = np.cumsum([w.shape[1] for w in weights])[:-1]
+    done: list[tuple[np.ndarray, np.ndarray | None]] = []
+    for w, own, gram, mean in zip(weights, np.split(factor, ends), grams, means, strict=True):
+        done.append((w * own, mean - (w * own * gram.means).sum(axis=0)))
+    return done
+
+
 def _present(
-    weights: Float[np.ndarray, "member target"], there: Bool[np.ndarray, "member target"]
+    weights: Float[np.ndarray, "member target"],
+    there: Bool[np.ndarray, "member target"],
+    divide: bool,
 ) -> Float[np.ndarray, "member target"]:
-    """Weights that sum to 1 over the members that predict a target."""
+    """Weights of the members that predict a target; where asked for, they sum to 1 again."""
     if there.all():
         return weights
     kept = weights * there
     # where all the weight is on members that are missing, the others are alike
     kept = np.where(kept.any(axis=0), kept, there)
+    if not divide:
+        return np.asarray(kept, dtype=np.float64)
     return np.stack([normalised(w) for w in kept.T], axis=1)

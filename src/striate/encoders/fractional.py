@@ -10,7 +10,7 @@ import numpy as np
 
 from striate.data import Features, Responses
 from striate.encoders.linear import answered, fitted
-from striate.encoders.targets import Bucket, from_nothing
+from striate.encoders.targets import Bucket, check_folds, from_nothing
 from striate.errors import RecipeError
 from striate.interfaces import Encoder, Group, with_learned
 from striate.machine import here
@@ -39,6 +39,7 @@ class FractionalRidge(Encoder):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_folds("fractional_ridge", self.folds)
         if not self.fractions or min(self.fractions) < 0 or max(self.fractions) > 1:
             raise RecipeError(
                 f"fractional_ridge: fractions = {self.fractions} must be numbers from 0 to 1"

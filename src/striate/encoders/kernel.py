@@ -31,7 +31,8 @@ class KernelRidge(Encoder):
         ``linear``: a ridge; ``polynomial``: (gamma a'b + coef0)^degree; ``rbf``:
         exp(-gamma |a - b|²); ``correlation``: Pearson's r between the features of two rows.
     degree, gamma, coef0
-        Of these; a `gamma` of 0 is one over the number of features.
+        Of these; a `gamma` of 0 is one over the summed variances of the features on the training
+        rows: over their number where they are z-scored.
     alphas
         Candidate penalties above 0, in units of the kernel.
     folds, seed
@@ -67,8 +68,10 @@ class KernelRidge(Encoder):
         parts = []
         for x, bucket in designs(features, groups, apart=self.penalty == "group"):
             known, y = lent(x, bucket.values.astype(x.dtype, copy=False))
+            spread = float(x.var(axis=0, dtype=np.float64).sum())
+            gamma = self.gamma or 1 / max(spread, 1e-300)
             fit = kernel_ridge_cv(
-                self._similar(known, known),
+                self._similar(known, known, gamma),
                 y if str(y.dtype).endswith("64") else _double(y),
                 self.alphas,
                 held_out(bucket, self.folds, self.seed),
@@ -78,19 +81,19 @@ class KernelRidge(Encoder):
             )
             kept = {"dual": fit.dual, "intercept": fit.intercept, "alpha": fit.alpha}
             kept = {name: on_cpu(value) for name, value in kept.items()}
-            parts.append({**kept, "rows": x, "targets": bucket.targets})
+            parts.append({**kept, "gamma": gamma, "rows": x, "targets": bucket.targets})
         note = noted(parts, self.alphas, parts[0]["rows"].shape[1])
         return with_learned(self, parts_=parts, note_=note)  # type: ignore[no-any-return]
 
-    def _similar(self, a: Any, b: Any) -> Any:
-        gamma = self.gamma or None
+    def _similar(self, a: Any, b: Any, gamma: float) -> Any:
         return kernel(a, b, self.kernel, degree=self.degree, gamma=gamma, coef0=self.coef0)
 
     def predict(self, features: Features, rows: Responses) -> Responses:
         """Predicted responses, row × target."""
         x, answers = design(features, rows), []
         for part in self.parts_:  # type: ignore[attr-defined]
-            values = self._similar(x, part["rows"]) @ part["dual"] + part["intercept"]
+            similar = self._similar(x, part["rows"], float(part["gamma"]))
+            values = similar @ part["dual"] + part["intercept"]
             answers.append((values.astype(x.dtype, copy=False), part["targets"]))
         return predicted(rows, answers)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from striate.data import Features, Responses
 from striate.encoders.linear import answered, fitted
-from striate.encoders.targets import Bucket, from_nothing
+from striate.encoders.targets import Bucket, check_folds, from_nothing
 from striate.errors import RecipeError
 from striate.interfaces import Encoder, Group, with_learned
 from striate.machine import here
@@ -41,6 +41,7 @@ class PLS(Encoder):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_folds("pls", self.folds)
         if self.components < 1:
             raise RecipeError(f"pls: components {self.components} must be 1 or more")
 

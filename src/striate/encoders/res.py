@@ -8,7 +8,7 @@ from typing import Any
 
 from striate.data import Features, Responses, design
 from striate.encoders.linear import designs, lent, on_cpu
-from striate.encoders.targets import from_nothing, predicted
+from striate.encoders.targets import check_folds, from_nothing, predicted
 from striate.errors import RecipeError
 from striate.interfaces import Encoder, Group, with_learned
 from striate.machine import here
@@ -57,6 +57,7 @@ class RES(Encoder):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_folds("res", self.folds)
         if not self.powers or not all(p > 0 for p in self.powers):
             raise RecipeError(f"res: powers {self.powers} must be numbers above 0, at least one")
         if not self.neighbours or min(self.neighbours) < 0:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from array_api_compat import array_namespace
 from jaxtyping import Float
 
 from striate.data import Features, Responses, identities
@@ -68,20 +69,23 @@ class Ridge(Encoder):
     def _solve(self, x: Any, y: Any, bucket: Bucket, prior: np.ndarray | None) -> dict[str, Any]:
         if prior is not None:
             (prior,) = lent(prior)
+            # about the means, which would leave float32 few digits of what the prior leaves
+            xp = array_namespace(x)
+            mean = xp.astype(xp.mean(x, axis=0, dtype=xp.float64), x.dtype, copy=False)
+            y = y - (x - mean) @ prior
         fit = ridge_cv(
             x,
-            y if prior is None else y - x @ prior,
+            y,
             self.alphas,
             held_out(bucket, self.folds, self.seed),
             penalty="global" if self.penalty == "group" else "target",
             memory=here().memory,
             threads=here().threads,
         )
-        kept = {n: getattr(fit, n) for n in ("coef", "intercept", "center", "level", "alpha")}
         if prior is not None:
-            kept["coef"] = fit.coef + prior
-            kept["level"] = fit.level + fit.center @ prior
-        return kept
+            level = fit.level + (fit.center - mean) @ prior
+            fit = replace(fit, coef=fit.coef + prior, level=level)
+        return {n: getattr(fit, n) for n in ("coef", "intercept", "center", "level", "alpha")}
 
     def predict(self, features: Features, rows: Responses) -> Responses:
         """Predicted responses, row × target."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from striate.data import Features, Responses
 from striate.encoders.linear import answered, fitted
-from striate.encoders.targets import Bucket, from_nothing
+from striate.encoders.targets import Bucket, check_folds, from_nothing
 from striate.errors import RecipeError
 from striate.interfaces import Encoder, Group, with_learned
 from striate.machine import here
@@ -37,7 +37,7 @@ class Lasso(Encoder):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(self)
+        _check("lasso", self)
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Lasso:
         """A copy with coefficients (feature × target), intercepts and penalties."""
@@ -72,7 +72,7 @@ class ElasticNet(Encoder):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(self, self.l1_ratio)
+        _check("elastic_net", self, self.l1_ratio)
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> ElasticNet:
         """A copy with coefficients (feature × target), intercepts and penalties."""
@@ -111,7 +111,7 @@ class MultiTask(Encoder):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(self, self.l1_ratio)
+        _check("multitask", self, self.l1_ratio)
 
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> MultiTask:
         """A copy with coefficients (feature × target), intercepts and penalties."""
@@ -130,15 +130,18 @@ class MultiTask(Encoder):
         return answered(self.parts_, features, rows)  # type: ignore[attr-defined]
 
 
-def _check(encoder: Any, ratio: float | tuple[float, ...] = 1.0) -> None:
+def _check(name: str, encoder: Any, ratio: float | tuple[float, ...] = 1.0) -> None:
+    check_folds(name, encoder.folds)
     if encoder.n_alphas < 1 or not 0 < encoder.eps < 1:
         raise RecipeError(
-            f"n_alphas = {encoder.n_alphas} and eps = {encoder.eps}: give at least one penalty, and"
-            " the smallest as a share of the largest, between 0 and 1"
+            f"{name}: n_alphas = {encoder.n_alphas} and eps = {encoder.eps}: give at least one"
+            " penalty, and the smallest as a share of the largest, between 0 and 1"
         )
     ratios = ratio if isinstance(ratio, tuple) else (ratio,)
     if not ratios or not all(0 < r <= 1 for r in ratios):
-        raise RecipeError(f"l1_ratio = {ratio} must be above 0 and at most 1: use ridge for 0")
+        raise RecipeError(
+            f"{name}: l1_ratio = {ratio} must be above 0 and at most 1: use ridge for 0"
+        )
 
 
 def _fit(
@@ -168,12 +171,8 @@ def _fit(
             **options,
         )
         fallbacks, loose = fallbacks + fit.fallbacks, loose + fit.loose
-        return {
-            "coef": fit.coef,
-            "intercept": fit.intercept,
-            "alpha": fit.alpha,
-            "l1_ratio": fit.l1_ratio,
-        }
+        kept = ("coef", "intercept", "center", "level", "alpha", "l1_ratio")
+        return {n: getattr(fit, n) for n in kept}
 
     parts = fitted(features, groups, solve, apart=apart)
     used = np.concatenate([(p["coef"] != 0).sum(axis=0) for p in parts])

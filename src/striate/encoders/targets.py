@@ -94,6 +94,12 @@ def predicted(
     )
 
 
+def check_folds(name: str, folds: int) -> None:
+    """Refuse fewer than two inner folds."""
+    if folds < 2:
+        raise RecipeError(f"{name}: folds = {folds!r} must be 2 or more")
+
+
 def from_nothing(encoder: Encoder, start: object) -> None:
     """Refuse to start from another member's fit, which `encoder` would not look at."""
     if start is not None:

@@ -51,6 +51,20 @@ class Weighted(Encoder):
             return {str(k): dict(v) for k, v in self.weights.items()}  # type: ignore[arg-type]
         return {"*": {k: float(v) for k, v in self.weights.items()}}  # type: ignore[arg-type]
 
+    def check(self, members: Sequence[str], regions: Sequence[str]) -> None:
+        """Refuse weights of no region, and weights that do not fit the members.
+
+        Raises
+        ------
+        RecipeError
+            With the first name that is none, or the first member without one weight.
+
+        """
+        for region, weights in self._tables().items():
+            if region != "*" and region not in regions:
+                raise _no_region(region, regions)
+            _places(weights, members, region)
+
     def fit(self, features: Features, groups: Sequence[Group], start: Any = None) -> Weighted:
         """A copy that knows its targets.
 
@@ -98,8 +112,8 @@ class Weighted(Encoder):
         tables = self._tables()
         inside = {n: _inside(targets, n) for n in tables if n != "*"}
         if inside and not any(ROI + n in targets for n in inside):
-            known = [*(str(c)[len(ROI) :] for c in targets if str(c).startswith(ROI)), "*"]
-            raise RecipeError(unknown("region of weights", min(inside), known, "weighted"))
+            known = [str(c)[len(ROI) :] for c in targets if str(c).startswith(ROI)]
+            raise _no_region(min(inside), known)
         total, count = np.zeros(there.shape), np.zeros(len(targets))
         for region, mask in inside.items():
             total += np.where(mask, _shared(tables[region], names, there), 0)
@@ -116,6 +130,10 @@ class Weighted(Encoder):
         return total / np.where(rest, 1, count)
 
 
+def _no_region(region: str, known: Sequence[str]) -> RecipeError:
+    return RecipeError(unknown("region of weights", region, [*known, "*"], "weighted"))
+
+
 def _inside(targets: pd.DataFrame, region: str) -> np.ndarray:
     """Which targets are in a region; not every subject has every one."""
     if ROI + region not in targets:
@@ -127,10 +145,7 @@ def _shared(
     weights: Weights, names: Sequence[str], there: np.ndarray
 ) -> Float[np.ndarray, "member target"]:
     """Weights of members: each glob's over those of its members that are there."""
-    place = {n: _pattern(n, weights, names) for n in names}
-    empty = [p for p in weights if p not in place.values()]
-    if empty:
-        raise RecipeError(unknown("member in weights", empty[0], names, "weighted"))
+    place = _places(weights, names)
     found, present = np.zeros(there.shape), np.zeros(there.shape[1])
     for pattern, weight in weights.items():
         own = np.array([place[n] == pattern for n in names])
@@ -145,14 +160,27 @@ def _shared(
     return np.asarray(found * np.where(lacks & (present <= 0), np.nan, factor))
 
 
-def _pattern(name: str, weights: Weights, names: Sequence[str]) -> str:
+def _places(weights: Weights, names: Sequence[str], region: str = "*") -> dict[str, str]:
+    """The entry of the weights that each member takes its own from."""
+    where = "weighted" if region == "*" else f"weights of {region}"
+    lost = [p for p in weights if not any(p == n or _is(p, n) for n in names)]
+    if not lost:
+        place = {n: _pattern(n, weights, names, where) for n in names}
+        # a glob whose members all have a weight by name is left with nothing
+        lost = [p for p in weights if p not in place.values()]
+    if lost:
+        raise RecipeError(unknown("member in weights", lost[0], names, where))
+    return place
+
+
+def _pattern(name: str, weights: Weights, names: Sequence[str], where: str) -> str:
     """The entry of the weights that a member takes its own from: its name before a glob."""
     hits = [name] if name in weights else [p for p in weights if _is(p, name)]
     if len(hits) == 1:
         return hits[0]
     what = f"is named by {' and '.join(hits)}" if hits else "has no weight"
     raise RecipeError(
-        f"weighted: member {name!r} {what}: give each of {', '.join(names)} one weight, by its name"
+        f"{where}: member {name!r} {what}: give each of {', '.join(names)} one weight, by its name"
         " or by a glob"
     )
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from striate.estimators.folds import folds_of_rows
+from striate.estimators.ridge import answer, checked, keep
 from striate.solvers.sparse import (
     SparseFit,
     elastic_net_cv,
@@ -34,33 +34,18 @@ class _Sparse(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Raises `ValueError` for data that scikit-learn refuses, `DataError` for parameters or
         folds that do not fit them.
         """
-        x, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=[np.float64, np.float32],
-            multi_output=True,
-            y_numeric=True,
-            ensure_min_samples=2,
-        )
-        y = np.asarray(y)
-        folds = folds_of_rows(self.cv, len(x))
-        one = y.ndim == 1
-        fit = self._solve(x, (y[:, None] if one else y).astype(x.dtype), folds)
-        self.coef_ = fit.coef[:, 0] if one else fit.coef.T
-        self.intercept_ = float(fit.intercept[0]) if one else fit.intercept
+        x, values, one = checked(self, X, y)
+        fit = self._solve(x, values, folds_of_rows(self.cv, len(x)))
         self.alpha_ = float(fit.alpha[0]) if one else fit.alpha
         self.l1_ratio_ = float(fit.l1_ratio[0]) if one else fit.l1_ratio
         self.alphas_ = fit.alphas[:, 0] if one else fit.alphas
         self.loss_ = fit.loss[:, 0] if one else fit.loss
+        keep(self, fit, one)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the predictions for `X`: rows, or rows × targets as `y` was."""
-        check_is_fitted(self)
-        x = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        answer: np.ndarray = x @ self.coef_.T + self.intercept_
-        return answer
+        return answer(self, X)
 
 
 class LassoCV(_Sparse):

@@ -288,7 +288,9 @@ def _pairs(differences: pd.DataFrame) -> list[str]:
     )
     if 0 < len(rest) <= 2000:
         parts.append(folded("By region and subject", shown(rest, True)))
-    told = "P values are of single differences: none of them is corrected for how many there are."
+    told = "The mean of differences, its interval and P are of each target's own difference; the"
+    told += " page of a run compares the medians of its members, which may come out differently."
+    told += " P values are of single differences: none of them is corrected for how many there are."
     return [*parts, paragraph(told, "soft")]
 
 

@@ -151,7 +151,12 @@ def members(summary: Summary) -> str:
     head = ["member", "verdict", "median", "mean", "of ceiling", "answer − member", "95 % interval"]
     answer = [k for k, line in enumerate(lines) if line.is_answer]
     shown = table([*head, *named], rows, words=(0, 1), strong=answer)
-    return shown if len(rows) <= LONG else folded(f"All {len(rows)} members", shown)
+    shown = shown if len(rows) <= LONG else folded(f"All {len(rows)} members", shown)
+    told = (
+        "Differences and their intervals are of medians over targets; striate compare tells the"
+        " mean of each target's own difference, which may come out differently."
+    )
+    return shown + paragraph(told, "soft")
 
 
 def data(summary: Summary) -> list[str]:

@@ -61,7 +61,7 @@ def told(fits: Fits, summary: Mapping[str, Any]) -> list[str]:
     """Scores of ensembles on the rows of their weights and held out, and the weights as tables."""
     found = weights(fits)
     parts = []
-    lines = _scores(fits, summary)
+    lines, gaps = _scores(fits, summary)
     if lines:
         parts.append(
             paragraph(
@@ -73,6 +73,14 @@ def told(fits: Fits, summary: Mapping[str, Any]) -> list[str]:
         )
         head = ["ensemble", "on the rows of its weights", "held out", "optimism"]
         parts.append(table(head, lines, caption="Mean correlation over targets"))
+        if any(gap is not None and gap < 0 for gap in gaps):
+            parts.append(
+                paragraph(
+                    "Where the held-out score is the higher one: the members that predicted the"
+                    " rows of the weights were fitted to fewer rows (inner folds), so the score"
+                    " there can be lower although the weights were fitted to it."
+                )
+            )
     for name in dict.fromkeys(found["member"]):
         own = found[found["member"] == name]
         wide = _wide(own)
@@ -82,21 +90,23 @@ def told(fits: Fits, summary: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-def _scores(fits: Fits, summary: Mapping[str, Any]) -> list[list[str]]:
+def _scores(fits: Fits, summary: Mapping[str, Any]) -> tuple[list[list[str]], list[float | None]]:
+    """A line of the table for every ensemble, and by how much its score is optimistic."""
     own: dict[str, list[tuple[float, int]]] = {}
     for fit in fits:
         value = (fit.get("encoder") or {}).get(TOLD)
         if isinstance(value, int | float):
             count = int(fit.get("targets") or 1)
             own.setdefault(str(fit.get("member", "")), []).append((float(value), count))
-    lines = []
+    lines, gaps = [], []
     for name, entries in own.items():
         values, counts = np.array(entries).T
         optimistic = float(np.average(values, weights=counts))
         nested = summary.get("members", {}).get(name, {}).get("pearson", {}).get("mean")
         gap = None if nested is None else optimistic - float(nested)
         lines.append([name, number(optimistic), number(nested), number(gap)])
-    return lines
+        gaps.append(gap)
+    return lines, gaps
 
 
 def _means(lines: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

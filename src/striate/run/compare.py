@@ -12,6 +12,7 @@ from scipy import stats
 
 from striate.errors import RecipeError, StriateError, some, unknown
 from striate.machine import Machine, here, using
+from striate.report import Report
 from striate.report.chosen import candidates, held_out
 from striate.report.comparison import Comparison
 from striate.report.comparison_page import write_comparison
@@ -22,6 +23,7 @@ from striate.run.reopened import (
     check_dataset,
     models_of,
     opened,
+    recipe_of,
     truth_of,
 )
 from striate.scores import SCORES
@@ -112,10 +114,11 @@ def compare(
                 f"Beware: the data could not be read again ({error}), so there are no intervals,"
                 " and scores are those of each run's own rows."
             )
+        _tell_splits(reports, notes)
         if truth:
-            found = _resampled(truth, models, score, by, draws, notes)
+            found = _resampled(truth, models, score, by, draws, notes, members)
         else:
-            found = _as_written(models, score, by, notes)
+            found = _as_written(models, score, by, notes, members)
         ranks, agreement = _ranks(models, score, notes)
         done = Comparison(score, *found, ranks, agreement, notes, draws if truth else 0)
         return done if out is None else write_comparison(done, Path(out))
@@ -132,13 +135,14 @@ def _resampled(
     by: str,
     draws: int,
     notes: list[str],
+    members: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and differences with intervals, on the common rows and targets."""
     found = list(beside(truth, {m.name: m.predicted() for m in models}))
     if not found:
         raise DiffersError(
             f"{some([m.name for m in models])} predicted no rows and targets of the truth in"
-            " common: nothing to compare"
+            f" common: {_nothing(members)}"
         )
     _tell_common(found, truth, notes)
     values = np.concatenate([b.values(score) for b in found], axis=1)
@@ -161,7 +165,7 @@ def _resampled(
 
 
 def _as_written(
-    models: Sequence[Model], score: str, by: str, notes: list[str]
+    models: Sequence[Model], score: str, by: str, notes: list[str], members: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and differences from the runs' own tables, without intervals."""
     tables = []
@@ -181,7 +185,7 @@ def _as_written(
         common = common[common.isin(other.index)]
     if common.empty:
         raise DiffersError(
-            f"{some([m.name for m in models])} predicted no targets in common: nothing to compare"
+            f"{some([m.name for m in models])} predicted no targets in common: {_nothing(members)}"
         )
     most = max(map(len, tables))
     if most > len(common):
@@ -199,6 +203,25 @@ def _as_written(
     names = [m.name for m in models]
     over = averages(share, inside)[1]
     return tables_of(names, list(sets), inside, measured, over, [none, none], score)
+
+
+def _nothing(members: str) -> str:
+    """What is left to do where models have nothing in common."""
+    if members == "answer":
+        return "nothing to compare"
+    return (
+        "where members are for regions of their own, compare the answers of runs, which join them"
+        ' (--members answer, or members="answer")'
+    )
+
+
+def _tell_splits(reports: Sequence[Report], notes: list[str]) -> None:
+    """Say that scores are of common rows, but fits of other ones."""
+    if len({repr(recipe_of(r).split) for r in reports}) > 1:
+        notes.append(
+            "Beware: the runs have other splits, so their models were fitted to other stimuli: a"
+            " difference may come from what was fitted to."
+        )
 
 
 def _tell_common(found: Sequence[Beside], truth: Blocks, notes: list[str]) -> None:
@@ -237,6 +260,8 @@ def _ranks(
     if table.empty:
         notes.append(
             "Validation ranks cannot be set against test ranks: the models have one score each."
+            " They have two where the split sets measured stimuli aside as a test: its folds give"
+            " the first score, and its last call, final, the second."
         )
     agreement = {}
     for roi, own in table.groupby("roi", sort=False):

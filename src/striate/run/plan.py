@@ -24,6 +24,7 @@ from striate.data import (
     natural_key,
     slots,
 )
+from striate.data.responses import roi_names
 from striate.errors import DataError, RecipeError, StriateError, unknown
 from striate.machine import here
 from striate.prepare import Preparation
@@ -143,6 +144,7 @@ class Plan:
         self._jobs: dict[object, tuple[tuple[Job, str], ...]] = {}
         self._tasks: dict[tuple[str, str], Task] = {}
         self._blocks = blocks
+        self._check_members()
         self.regroup(())
 
     def regroup(self, pairs: Sequence[tuple[str, str]], same_folds: bool = False) -> None:
@@ -326,6 +328,14 @@ class Plan:
                 f"member {member.name!r} starts after {before.name!r}, so both need the same"
                 " features and steps"
             )
+
+    def _check_members(self) -> None:
+        """Ask encoders that can tell whether they fit their members and the regions."""
+        regions = dict.fromkeys(n for b in self._blocks.values() for n in roi_names(b))
+        for member in self.recipe.member:
+            check = getattr(self.encoders[member.name], "check", None)
+            if check is not None:
+                check(self._members_of(member), tuple(regions))
 
     def _spaces(self) -> Iterator[tuple[str, Space]]:
         for name, extractor in self.features.items():

@@ -9,7 +9,7 @@ from array_api_compat import array_namespace, device, is_numpy_array
 from jaxtyping import Float
 
 from striate.errors import DataError
-from striate.solvers._arrays import Array, check_finite
+from striate.solvers._arrays import Array, check_finite, double
 
 
 def check(x: Array, y: Array) -> None:
@@ -29,6 +29,54 @@ def check(x: Array, y: Array) -> None:
         raise DataError(f"x has {x.shape[1]} features and y {y.shape[1]} targets: give some")
     check_finite("x", x, "feature")
     check_finite("y", y, "target")
+
+
+RANGE = 1e12
+"""Largest float32, and one over the smallest, whose squares and their inverses fit in float32."""
+
+
+def check_size(x: Float[Array, "row feature"]) -> None:
+    """Raise a `DataError` when products of float32 features would overflow, or become zero."""
+    xp = array_namespace(x)
+    if x.dtype != xp.float32:
+        return
+    largest = max(float(xp.max(x)), -float(xp.min(x)))
+    if largest and not 1.0 / RANGE <= largest <= RANGE:
+        raise DataError(
+            f"the largest value of x is {largest:.1e}, whose square float32 cannot hold: multiply"
+            " x to lie between 1e-12 and 1e12 (and penalties by the square), or use float64"
+        )
+
+
+def unit_of(x: Float[Array, "row feature"], most: float = 100.0) -> float:
+    """Return the power of two at the largest value of `x`; 1 where that is near one, or zero."""
+    xp = array_namespace(x)
+    largest = max(float(xp.max(x)), -float(xp.min(x)))
+    if not largest or 1.0 / most <= largest <= most:
+        return 1.0
+    return float(2.0 ** np.floor(np.log2(largest)))
+
+
+def sized(
+    y: Float[Array, "row target"], most: float = RANGE
+) -> tuple[Float[Array, "row target"], Float[Array, " target"] | None]:
+    """Return float32 targets between 1 / `most` and `most`, and what each was divided by.
+
+    That is a power of two, which changes no digit, while float32 may not hold squares of others.
+    None, and `y` itself, where all are so already.
+    """
+    xp = array_namespace(y)
+    if y.dtype != xp.float32:
+        return y, None
+    largest = double(xp.maximum(xp.max(y, axis=0), -xp.min(y, axis=0)))
+    inside = (largest == 0) | ((largest >= 1.0 / most) & (largest <= most))
+    if bool(xp.all(inside)):
+        return y, None
+    ones = xp.ones_like(largest)
+    power = xp.where(inside, ones, 2.0 ** xp.floor(xp.log2(xp.where(inside, ones, largest))))
+    # in two steps: one over a denormal is more than float32 holds
+    root = xp.where(inside, ones, 2.0 ** xp.floor(xp.log2(power) / 2.0))
+    return y / xp.astype(root, y.dtype) / xp.astype(power / root, y.dtype), power
 
 
 def check_alphas(alphas: Sequence[float | int] | np.ndarray) -> Float[np.ndarray, " alpha"]:

@@ -12,13 +12,16 @@ from jaxtyping import Float
 from striate.solvers._arrays import Array, Workers, double
 from striate.solvers._budget import Need
 from striate.solvers._ridge_inverse import Inverses, without_training_sets
-from striate.solvers._ridge_primal import Primal
+from striate.solvers._ridge_primal import Primal, PrimalDecomposition
 from striate.solvers._ridge_rows import Block, Kernel, Precomputed, Route, Svd
 
 # Penalties relative to the size of X'X below which float32 products with the targets, and below
 # which float64 Gram matrices, run out of digits.
 SINGLE_LIMIT = 1e-8
 GRAM_LIMIT = 1e-11
+# The former where a training set has hardly more rows than there are features: held-out rows then
+# vary where it does not, and there the penalty alone keeps what rounding left small.
+SHORT, SHORT_LIMIT = 1.2, 1e-4
 # A float32 quadratic form loses a loss that is this small a part of the target's own variance.
 TINY_LOSS = 1e-4
 # Targets per block: the block's arrays then stay in the processor's cache.
@@ -137,6 +140,9 @@ class Blocks:
             wave = self.crew.map(self.route.decompose, folds[start : start + self.wave])
             if start + self.wave >= len(folds):
                 self.whole = wave.pop()
+            for fold in wave:
+                if isinstance(fold, PrimalDecomposition):
+                    fold.check(float(xp.min(alphas)))
             job = partial(self._through, wave, alphas, total, first=start == 0)
             self.crew.map(job, self.blocks)
         return total
@@ -210,6 +216,9 @@ def prepare(
     kind: type[Primal] | type[Kernel] = Primal if p < n else Kernel
     need = need_of(kind, n, p, len(bounds))
     need.check(memory, crew.threads)
+    shortest = n - max(b - a for a, b in bounds) if len(bounds) > 1 else n
+    short = kind is Primal and shortest < SHORT * p
+    single = SHORT_LIMIT if short else SINGLE_LIMIT
     for dtype in (work, xp.float64) if work == xp.float32 else (work,):
         if smallest <= 0:
             break
@@ -217,7 +226,7 @@ def prepare(
         route = kind(rows.x, bounds, narrow, memory - need.fixed, crew)
         # the norm bounds the largest eigenvalue from above, by at most sqrt(size)
         relative = smallest / max(float(xp.linalg.matrix_norm(route.total)), 1e-300)
-        if relative > (SINGLE_LIMIT if dtype == xp.float32 else GRAM_LIMIT):
+        if relative > (single if dtype == xp.float32 else GRAM_LIMIT):
             if alphas is not None and isinstance(route, Kernel) and narrow == xp.float32 == dtype:
                 spare = memory - need.fixed
                 return rows, without_training_sets(route, alphas, spare, crew)

@@ -17,6 +17,13 @@ from striate.solvers._arrays import CHUNK, Array, Workers, double, eigh, gram
 from striate.solvers._ridge_rows import Block, squared_errors
 from striate.solvers._upper import times_upper, upper_product
 
+ROUGH = 1e-7
+"""Squared errors that rounding may add to held-out rows, as a part of the squares of the target."""
+
+
+class RoughError(Exception):
+    """Products in float32 are too rough for a training set that varies less than its fold does."""
+
 
 @dataclass(frozen=True)
 class PrimalDecomposition:
@@ -39,6 +46,25 @@ class PrimalDecomposition:
         kind = total.dtype
         shift = xp.astype(sums, kind)[:, None] * xp.astype(self.mean, kind)
         return xp.subtract(total, shift) @ self.vectors
+
+    def check(self, smallest: float) -> None:
+        """Raise a `RoughError` where float32 loses the errors under the smallest penalty.
+
+        Rounding of X'y, spread over all directions, grows by 1 / (L + alpha): that is harmless
+        where held-out rows vary as little as the training set does, and not elsewhere.
+        """
+        xp = array_namespace(self.values)
+        if self.fold is None or self.route.x.dtype == xp.float64:
+            return
+        if self.predictors is not None:
+            held_out = xp.vecdot(self.predictors, self.predictors, axis=0)
+        else:
+            held_out = xp.linalg.diagonal(self.quadratic)
+        low, high = self.route.bounds[self.fold]
+        grown = xp.sum(double(held_out) / (self.values + smallest) ** 2) * xp.mean(self.values)
+        rounding = xp.finfo(self.route.x.dtype).eps / 2
+        if float(grown) * rounding**2 * self.route.x.shape[0] / (high - low) > ROUGH:
+            raise RoughError
 
     def losses(
         self,

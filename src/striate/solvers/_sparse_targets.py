@@ -15,8 +15,10 @@ from striate.solvers._coordinate_batched import descend_all
 from striate.solvers._sparse_grams import Grams, Products
 
 NONE = float(np.finfo(np.float64).resolution)
-"""The largest penalty of a target that no feature has to do with, as in scikit-learn."""
+"""The largest penalty of a target that no feature has to do with, as in scikit-learn.
 
+Features or targets far below one have smaller ones.
+"""
 
 AT_ONCE = 1 << 17
 """Numbers that the coefficients of some targets at all penalties may take, to stay in the cache."""
@@ -48,13 +50,19 @@ class Asked:
         """Return the number of penalties of a target."""
         return self.n_alphas if self.alphas is None else self.alphas.size
 
-    def grid(self, largest: Float[Array, " each"], ratio: float) -> Float[Array, "each alpha"]:
-        """Return the penalties, from large to small, where `largest` is the greatest |X'y| / n."""
+    def grid(
+        self, largest: Float[Array, " each"], ratio: float, size: Float[Array, " each"]
+    ) -> Float[Array, "each alpha"]:
+        """Return the penalties, from large to small, where `largest` is the greatest |X'y| / n.
+
+        `size` is what it is where a feature explains all of y, up to a small factor.
+        """
         xp = array_namespace(largest)
         if self.alphas is None:
             top = np.asarray(largest.tolist()) / ratio
-            low = np.where(top > NONE, top * self.eps, NONE)
-            grid = np.geomspace(np.maximum(top, NONE), low, self.n_alphas, axis=1)
+            alive = top > NONE * np.minimum(np.asarray(size.tolist()), 1.0)
+            top, low = np.where(alive, top, NONE), np.where(alive, top * self.eps, NONE)
+            grid = np.geomspace(top, low, self.n_alphas, axis=1)
         else:
             grid = np.repeat(self.alphas[None], largest.shape[0], axis=0)
         return xp.asarray(np.ascontiguousarray(grid), device=device(largest))
@@ -81,12 +89,13 @@ def each_alone(
     xp, c = array_namespace(products.c), products.c
     last = c.shape[0] - 1
     largest = xp.max(xp.abs(c[last, ...]), axis=1)
+    size = _spread(grams) * xp.sqrt(xp.max(products.held_y, axis=0))
     solve = _compiled if compiled else _batched
     held = (grams.held, products.held_c, products.held_y)
     status = np.zeros(c.shape[1], dtype=np.int64)
     best: Any = None
     for ratio in asked.ratios.tolist():
-        grid = asked.grid(largest, ratio)
+        grid = asked.grid(largest, ratio, size)
         ratios = xp.full_like(largest, ratio)
         counts = np.full(c.shape[1], asked.count)
         train, parts = grams.train[:last, ...], c[:last, ...]
@@ -115,6 +124,12 @@ def each_alone(
     loose = int((status == 2).sum())
     fallbacks = int((status > 0).sum())
     return Found(coef.T, products.mean, alpha, ratios, grid.T, loss.T, fallbacks, loose)
+
+
+def _spread(grams: Grams) -> Float[Array, ""]:
+    """Return the largest standard deviation of a feature."""
+    xp = array_namespace(grams.train)
+    return xp.sqrt(xp.max(xp.linalg.diagonal(grams.train[-1, ...])))
 
 
 def _compiled(
@@ -189,6 +204,7 @@ def together(
     xp, c = array_namespace(products.c), products.c
     last, targets, p = c.shape[0] - 1, c.shape[1], c.shape[2]
     largest = xp.sqrt(xp.max(xp.sum(c[last, ...] ** 2, axis=0)))[None]
+    size = _spread(grams) * xp.sqrt(xp.max(xp.sum(products.held_y, axis=1)))[None]
     rotation = None
     held_c, held_y = products.held_c, xp.sum(products.held_y, axis=1)
     if targets > p:  # c' = Q R: as many targets as features, whose rows have the same lengths
@@ -198,7 +214,7 @@ def together(
     best: Any = None
     loose = 0
     for ratio in asked.ratios.tolist():
-        grid = asked.grid(largest, ratio)[0, :]
+        grid = asked.grid(largest, ratio, size)[0, :]
         held = (grams.held, held_c, held_y)
         loss, _, calm = solve(
             grams.train[:last, ...], c[:last, ...], grid, ratio, asked.count, held, crew

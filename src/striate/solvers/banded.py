@@ -7,7 +7,7 @@ zero is left out. Draws of gamma are shared by all targets, and so is what is co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +15,7 @@ from array_api_compat import array_namespace, device, is_numpy_array
 from jaxtyping import Float, Int
 
 from striate.errors import DataError
-from striate.solvers._arrays import Array, double, on_cpu, workers
+from striate.solvers._arrays import Array, double, on_cpu, rounded, workers
 from striate.solvers._banded_fit import (
     Choice,
     Problem,
@@ -29,9 +29,11 @@ from striate.solvers._banded_fit import (
 from striate.solvers._banded_kernel import Kernels
 from striate.solvers._budget import Need, fitting
 from striate.solvers._inverses import IndefiniteError
-from striate.solvers._ridge_asked import check, check_alphas, check_folds
+from striate.solvers._ridge_asked import check, check_alphas, check_folds, sized, unit_of
 from striate.solvers.ridge import ridge_cv
 
+WIDE = 1e4
+"""Largest float32 target, and one over the smallest, that is not scaled before it is fitted."""
 SEARCHES = ("exhaustive", "halving", "guided")
 
 
@@ -183,16 +185,29 @@ def banded_ridge_cv(
     edges = np.cumsum([0, *widths]).tolist()
     x, center = _centred(xp.concat(given, axis=1), order)
     bands = [slice(a, b) for a, b in pairwise(edges)]
+    unit = unit_of(x)  # kernels and their inverses are far from the ends of float32 then
+    if unit != 1.0:
+        x *= 1.0 / unit
+    y, size = sized(y, WIDE)
     rows, level = _centred(y, order)
-    problem = Problem(x, rows, bands, bounds, candidates, gammas, search, local, memory)
+    tried = candidates / unit**2
+    problem = Problem(x, rows, bands, bounds, tried, gammas, search, local, memory)
     choice = _solved(problem, threads)
+    if unit != 1.0:
+        choice = replace(choice, alpha=choice.alpha * unit**2, coef=choice.coef * (1.0 / unit))
+    center, level = rounded(center, level, choice.coef, y.dtype)
+    coef, loss = choice.coef, xp.asarray(choice.loss / y.shape[0], device=device(y))
+    if size is not None:
+        coef, level, loss = (
+            xp.astype(double(a) * size, a.dtype, copy=False) for a in (coef, level, loss * size)
+        )
     return BandedFit(
-        tuple(back(choice.coef[b, :]) for b in bands),
-        tuple(back(xp.astype(center[b], y.dtype)) for b in bands),
-        back(xp.astype(level, y.dtype)),
+        tuple(back(coef[b, :]) for b in bands),
+        tuple(back(center[b]) for b in bands),
+        back(level),
         back(xp.asarray(choice.gamma, device=device(y))),
         back(xp.asarray(choice.alpha, device=device(y))),
-        back(xp.asarray(choice.loss / y.shape[0], device=device(y))),
+        back(loss),
     )
 
 

@@ -14,14 +14,15 @@ from striate.solvers.noise import factor, whitened
 
 
 def correlation_distances(
-    x: Float[Array, "stimulus feature"], *, double: bool = False
+    x: Float[Array, "stimulus feature"], *, double: bool = True
 ) -> Float[Array, "stimulus stimulus"]:
     """Return 1 - Pearson correlation of every two rows: 0 is alike, 2 is opposite.
 
-    d_ij = 1 - z_i'z_j with z_i = (x_i - mean(x_i)) / |x_i - mean(x_i)|. The result has the type of
-    `x`, is exactly symmetric and has a zero diagonal; with `double`, float32 data is computed and
-    returned in float64. Raises `DataError` for NaN and for a row that is constant, whose
-    correlation is undefined. Kriegeskorte, Mur & Bandettini 2008, doi:10.3389/neuro.06.004.2008.
+    d_ij = 1 - z_i'z_j with z_i = (x_i - mean(x_i)) / |x_i - mean(x_i)|. That difference cancels
+    for rows that are alike, so float32 data is computed in float64 unless `double` is off; the
+    result has the type of `x`, is exactly symmetric and has a zero diagonal. Raises `DataError`
+    for NaN and for a row that is constant, whose correlation is undefined. Kriegeskorte, Mur &
+    Bandettini 2008, doi:10.3389/neuro.06.004.2008.
 
     >>> correlation_distances(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])).round(9)
     array([[0., 2.], [2., 0.]])
@@ -30,7 +31,7 @@ def correlation_distances(
 
 
 def cosine_distances(
-    x: Float[Array, "stimulus feature"], *, double: bool = False
+    x: Float[Array, "stimulus feature"], *, double: bool = True
 ) -> Float[Array, "stimulus stimulus"]:
     """Return 1 - cosine of the angle between every two rows.
 
@@ -201,7 +202,7 @@ def _one_minus_cosine(x: Array, double: bool, *, centre: bool) -> Array:
     for rows in _bands(d):
         d[rows] *= -(scale[rows, None] * scale)
         d[rows] += 1.0
-    return back(_finish(d))
+    return back(xp.astype(_finish(d), x.dtype, copy=False))
 
 
 def _squared(x: Array, double: bool, *, root: bool) -> Array:

@@ -205,10 +205,25 @@ def correlations_of(
     grams: Grams, weights: Float[np.ndarray, "member target"]
 ) -> Float[np.ndarray, " target"]:
     """Return the correlation of every target with the members at that target's own weights."""
+    product, power = moments_of(grams, weights)
+    # what is lost is 0 already
+    return _ratio(product, power, power, grams.squares)
+
+
+def moments_of(
+    grams: Grams, weights: Float[np.ndarray, "member target"]
+) -> tuple[Float[np.ndarray, " target"], Float[np.ndarray, " target"]]:
+    """Return w'c and w'Gw of every target at its own weights: least squares of it on its mix.
+
+    The factor that brings the mix to scale is the one over the other; both are 0 where the members
+    leave each other too few digits of variance.
+    """
     i, j = np.triu_indices(len(weights), 1)
     own = (weights**2 * grams.variances).sum(axis=0)
     power = own + 2 * np.einsum("pt,pt,pt->t", weights[i], weights[j], grams.covariances)
-    return _ratio((weights * grams.products).sum(axis=0), power, own, grams.squares)
+    kept = power > LOST * own
+    product = (weights * grams.products).sum(axis=0)
+    return np.where(kept, product, 0.0), np.where(kept, power, 0.0)
 
 
 def member_correlations(grams: Grams) -> Float[np.ndarray, "member target"]:

@@ -69,7 +69,8 @@ def correlation_weights(
     as on the correlations themselves; `polish` then climbs from its end. At the customary `tol` of
     0.01 it stops as soon as all candidates score alike, which may be far from the top.
 
-    Weights are divided by their sum, or, where that is next to nothing, by the sum of their sizes.
+    `bounds` hold in the search, so for directions only: its weights are then divided by their sum,
+    or, where that is next to nothing, by the sum of their sizes, and may leave them.
     The result is never worse on these rows than all members alike or, where `bounds` allow, the
     best one alone.
     Targets and members without variance count as a correlation of 0. Raises `DataError` for

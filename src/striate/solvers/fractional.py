@@ -17,7 +17,17 @@ from array_api_compat import array_namespace, device, is_numpy_array
 from jaxtyping import Float, Int
 
 from striate.errors import DataError
-from striate.solvers._arrays import Array, Workers, double, eigh, gram, on_cpu, workers
+from striate.solvers._arrays import (
+    Array,
+    Workers,
+    double,
+    eigh,
+    gram,
+    intercept_of,
+    on_cpu,
+    rounded,
+    workers,
+)
 from striate.solvers._budget import Need, fitting
 from striate.solvers._ridge_asked import check, check_folds
 from striate.solvers._ridge_blocks import BLOCK
@@ -46,9 +56,7 @@ class FractionalFit:
     @property
     def intercept(self) -> Float[Array, " target"]:
         """The predictions where all features are zero."""
-        xp = array_namespace(self.coef)
-        start = double(self.level) - double(self.center) @ double(self.coef)
-        return xp.astype(start, self.coef.dtype, copy=False)
+        return intercept_of(self.coef, self.center, self.level)
 
     def predict(self, x: Float[Array, "row feature"]) -> Float[Array, "row target"]:
         """Return the predictions for `x`."""
@@ -106,8 +114,8 @@ def fractional_ridge_cv(
         fraction = xp.take(xp.asarray(asked, dtype=xp.float64, device=device(x)), chosen)
         coef, level, alpha, mean = _refitted(x, y, asked, fraction, blocks, crew)
     loss /= n
-    typed = [xp.astype(a, x.dtype, copy=False) for a in (coef, mean, level)]
-    return FractionalFit(*map(back, typed), *map(back, (fraction, alpha, loss)))
+    center, level = rounded(mean, level, coef, x.dtype)
+    return FractionalFit(*map(back, (coef, center, level, fraction, alpha, loss)))
 
 
 def fractional_need(rows: int, features: int, fractions: int = 10) -> Need:

@@ -23,7 +23,17 @@ from array_api_compat import array_namespace, device, is_numpy_array
 from jaxtyping import Float, Int
 
 from striate.errors import DataError
-from striate.solvers._arrays import Array, Workers, double, eigh, gram, on_cpu, workers
+from striate.solvers._arrays import (
+    Array,
+    Workers,
+    double,
+    eigh,
+    gram,
+    intercept_of,
+    on_cpu,
+    rounded,
+    workers,
+)
 from striate.solvers._budget import Need, fitting
 from striate.solvers._ridge_asked import check, check_folds, check_penalty, choose
 
@@ -49,9 +59,7 @@ class PLSFit:
     @property
     def intercept(self) -> Float[Array, " target"]:
         """The predictions where all features are zero."""
-        xp = array_namespace(self.coef)
-        shift = double(self.center) @ double(self.coef)
-        return xp.astype(double(self.level) - shift, self.coef.dtype, copy=False)
+        return intercept_of(self.coef, self.center, self.level)
 
     def predict(self, x: Float[Array, "row feature"]) -> Float[Array, "row target"]:
         """Return the predictions for `x`."""
@@ -158,9 +166,8 @@ def _fitted(
             loss = fit.losses(paths[1:], numbers)
             best = choose(loss, tried, shared)
         coef, level = fit.solve(paths[0], best)
-    kind = x.dtype
-    coef, center, level = (back(xp.astype(a, kind, copy=False)) for a in (coef, fit.mean, level))
-    best = back(xp.asarray(best, copy=True))
+    center, level = rounded(fit.mean, level, coef, x.dtype)
+    coef, center, level, best = map(back, (coef, center, level, xp.asarray(best, copy=True)))
     return PLSFit(coef, center, level, best, None if loss is None else back(loss / n))
 
 

@@ -7,19 +7,29 @@ once; see `_ridge_primal` and `_ridge_rows` for the equations.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
 from jaxtyping import Float, Int
 
 from striate.errors import DataError
-from striate.solvers._arrays import CHUNK, Array, double, on_cpu, workers
+from striate.solvers._arrays import Array, intercept_of, on_cpu, rounded, workers
 from striate.solvers._budget import Need, fitting
-from striate.solvers._ridge_asked import check, check_alphas, check_folds, check_penalty, choose
+from striate.solvers._ridge_asked import (
+    check,
+    check_alphas,
+    check_folds,
+    check_penalty,
+    check_size,
+    choose,
+    sized,
+)
 from striate.solvers._ridge_blocks import Blocks, mend, need_of, prepare
 from striate.solvers._ridge_closed import check_closed, closed_losses
-from striate.solvers._ridge_primal import Primal
+from striate.solvers._ridge_primal import Primal, RoughError
 from striate.solvers._ridge_rows import Kernel
 
 
@@ -27,10 +37,11 @@ from striate.solvers._ridge_rows import Kernel
 class RidgeFit:
     """A fitted ridge: predictions are `(x - center) @ coef + level`.
 
-    `center` and `level` are the means of the training features and targets: features far from
-    zero would leave float32 no digits for `x @ coef + intercept`, which is the same. All have the
-    type of the input. `alpha` is the penalty of each target and `loss` its mean squared error on
-    held-out rows under each penalty that was tried (None where none was chosen), both in float64.
+    `center` are the means of the training features, and `level` what is predicted there, the means
+    of the targets: features far from zero would leave float32 no digits for
+    `x @ coef + intercept`, which is the same. All have the type of the input. `alpha` is the
+    penalty of each target and `loss` its mean squared error on held-out rows under each penalty
+    that was tried (None where none was chosen), both in float64.
     """
 
     coef: Float[Array, "feature target"]
@@ -42,10 +53,7 @@ class RidgeFit:
     @property
     def intercept(self) -> Float[Array, " target"]:
         """The predictions where all features are zero."""
-        xp = array_namespace(self.coef)
-        parts = [self.coef[:, i : i + CHUNK] for i in range(0, self.coef.shape[1], CHUNK)]
-        shift = xp.concat([double(self.center) @ double(part) for part in parts])
-        return xp.astype(double(self.level) - shift, self.coef.dtype, copy=False)
+        return intercept_of(self.coef, self.center, self.level)
 
     def predict(self, x: Float[Array, "row feature"]) -> Float[Array, "row target"]:
         """Return the predictions for `x`."""
@@ -95,6 +103,8 @@ def ridge_cv(
     """
     (x, y), back = on_cpu(x, y)
     check(x, y)
+    check_size(x)
+    y, size = sized(y)
     candidates, shared = check_alphas(alphas), check_penalty(penalty, y.shape[1])
     if isinstance(folds, str):
         check_closed(folds)
@@ -105,29 +115,34 @@ def ridge_cv(
     tried = xp.asarray(candidates, dtype=xp.float64, device=device(x))
     smallest, threads = float(candidates.min()), fitting(threads, _operations(x, y, len(bounds)))
     with workers(threads, gpu=not is_numpy_array(x)) as crew:
-        kind = xp.float64 if isinstance(folds, str) else x.dtype
-        rows, route = prepare(
-            x,
-            order,
-            bounds,
-            smallest,
-            memory,
-            crew,
-            work=kind,
-            narrow=kind,
-            alphas=None if isinstance(folds, str) else candidates,
-        )
-        blocks = Blocks(rows, y, route, memory, crew)
+        closed = isinstance(folds, str)
+        kind = xp.float64 if closed else x.dtype
+
+        def begin(work: Any) -> Blocks:
+            several = None if closed else candidates
+            kinds = {"work": work, "narrow": kind, "alphas": several}
+            rows, route = prepare(x, order, bounds, smallest, memory, crew, **kinds)
+            return Blocks(rows, y, route, memory, crew)
+
+        blocks = begin(kind)
         if isinstance(folds, str):
             loss = closed_losses(blocks, tried, folds)
         else:
-            loss = blocks.losses(tried)
+            loss = None
+            with suppress(RoughError):
+                loss = blocks.losses(tried)
+            if loss is None:
+                del blocks  # its memory, before as much is asked for again
+                blocks = begin(xp.float64)
+                loss = blocks.losses(tried)
             if kind == xp.float32:
                 mend(loss, tried, x, order, blocks)
+        if size is not None:
+            loss *= size * size
         alpha = choose(loss, tried, shared)
-        coef, level = blocks.solve(alpha, resume=not isinstance(folds, str))
+        coef, level = blocks.solve(alpha, resume=not closed)
     loss /= x.shape[0]
-    center, level = _typed(x, rows.mean, level)
+    coef, center, level = _typed(x, blocks.rows.mean, coef, level, size)
     return RidgeFit(back(coef), back(center), back(level), back(alpha), back(loss))
 
 
@@ -163,6 +178,8 @@ def ridge(
     """
     (x, y), back = on_cpu(x, y)
     check(x, y)
+    check_size(x)
+    y, size = sized(y)
     xp = array_namespace(x)
     if not isinstance(alpha, (int, float)):
         (alpha,), _ = on_cpu(alpha)
@@ -178,13 +195,19 @@ def ridge(
         bounds, kind = [(0, x.shape[0])], x.dtype
         rows, route = prepare(x, None, bounds, smallest, memory, crew, work=kind, narrow=kind)
         coef, level = Blocks(rows, y, route, memory, crew).solve(each)
-    center, level = _typed(x, rows.mean, level)
+    coef, center, level = _typed(x, rows.mean, coef, level, size)
     return RidgeFit(back(coef), back(center), back(level), back(each))
 
 
-def _typed(x: Array, *arrays: Array) -> list[Array]:
+def _typed(
+    x: Array, mean: Array, coef: Array, level: Array, size: Array | None
+) -> tuple[Array, Array, Array]:
+    """Return coefficients, center and level in the type of `x`, and in the units of the targets."""
+    center, level = rounded(mean, level, coef, x.dtype)
+    if size is not None:
+        coef, level = coef * size, level * size
     xp = array_namespace(x)
-    return [xp.astype(a, x.dtype, copy=False) for a in arrays]
+    return xp.astype(coef, x.dtype, copy=False), center, xp.astype(level, x.dtype, copy=False)
 
 
 def _operations(x: Array, y: Array, folds: int) -> float:

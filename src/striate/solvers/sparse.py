@@ -16,7 +16,7 @@ from array_api_compat import array_namespace, is_numpy_array
 from jaxtyping import Float
 
 from striate.errors import DataError
-from striate.solvers._arrays import Array, on_cpu, workers
+from striate.solvers._arrays import Array, intercept_of, on_cpu, rounded, workers
 from striate.solvers._budget import Need, fitting
 from striate.solvers._ridge_asked import check, check_alphas, check_folds
 from striate.solvers._sparse_grams import Grams
@@ -27,16 +27,18 @@ Ratio = float | int | Sequence[float]
 
 @dataclass(frozen=True)
 class SparseFit:
-    """A fitted sparse regression: predictions are `x @ coef + intercept`.
+    """A fitted sparse regression: predictions are `(x - center) @ coef + level`.
 
-    `coef` and `intercept` have the type of the input, all else is float64. `alpha` and `l1_ratio`
+    `coef`, `center` (the means of the features) and `level` (of the targets) have the type of the
+    input, all else is float64. `alpha` and `l1_ratio`
     are the chosen penalties; `alphas` are those that were tried for each target with its
     `l1_ratio`, from largest to smallest, and `loss` is the mean squared error on held-out rows.
     `fallbacks` targets needed coordinate descent somewhere; `loose` of them did not come to rest.
     """
 
     coef: Float[Array, "feature target"]
-    intercept: Float[Array, " target"]
+    center: Float[Array, " feature"]
+    level: Float[Array, " target"]
     alpha: Float[Array, " target"]
     l1_ratio: Float[Array, " target"]
     alphas: Float[Array, "alpha target"]
@@ -44,9 +46,14 @@ class SparseFit:
     fallbacks: int = 0
     loose: int = 0
 
+    @property
+    def intercept(self) -> Float[Array, " target"]:
+        """The predictions where all features are zero."""
+        return intercept_of(self.coef, self.center, self.level)
+
     def predict(self, x: Float[Array, "row feature"]) -> Float[Array, "row target"]:
         """Return the predictions for `x`."""
-        return x @ self.coef + self.intercept
+        return (x - self.center) @ self.coef + self.level
 
 
 def lasso_cv(
@@ -221,11 +228,12 @@ def _fit(
         parts = [getattr(f, name) for f in found]
         return parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
 
-    coef = beside("coef")
-    intercept = beside("mean") - grams.mean @ coef
+    coef = xp.astype(beside("coef"), x.dtype, copy=False)
+    center, level = rounded(grams.mean, beside("mean"), coef, x.dtype)
     return SparseFit(
-        back(xp.astype(coef, x.dtype, copy=False)),
-        back(xp.astype(intercept, x.dtype, copy=False)),
+        back(coef),
+        back(center),
+        back(level),
         back(beside("alpha")),
         back(beside("l1_ratio")),
         back(beside("alphas")),
