@@ -97,7 +97,8 @@ def test_commands_of_the_readme_run(tmp_path, store, monkeypatch):
         result = CliRunner().invoke(app, words[1:], catch_exceptions=False)
         assert result.exit_code == 0, f"{line}: {result.output}"
         printed.append(result.output)
-    _, checked, planned, ran, looked, predicted, listed = printed
+    _, checked, planned, ran, looked, predicted, compared, listed = printed
+    assert "stack" in compared and "contrast" in compared
     assert "480 images" in checked
     assert "tasks" in planned
     assert "report.html" in ran

@@ -109,7 +109,7 @@ def test_the_demo_tells_the_regions_apart(folder_twin, machine, tmp_path):
         assert wrong[at] < 0.2 < right[at]
 
 
-@pytest.mark.parametrize("modality", ["fmri", "meg"])
+@pytest.mark.parametrize("modality", ["fmri", pytest.param("meg", marks=[pytest.mark.slow])])
 def test_the_right_rdm_reaches_the_known_score(rdm_twin, machine, tmp_path, modality):
     place, known = rdm_twin
     regions = {"fmri": ("EVC", "IT"), "meg": ("early", "late")}[modality]
@@ -165,7 +165,7 @@ def scene_twin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataF
 
 
 ELSEWHERE = {
-    "demo": "test_cli.py",
+    "demo": "test_recipes.py",
     "folder/films": "test_films.py",
     "algonauts2021/": "datasets/algonauts2021/test_recipes.py",
     "algonauts2025/": "datasets/algonauts2025/test_twin.py",
@@ -174,19 +174,21 @@ ELSEWHERE = {
 }
 """Where recipes run that are not run here, by how their names begin."""
 HERE = [n for n in shipped() if not n.startswith(tuple(ELSEWHERE))]
-ONCE_MORE = {n.partition("/")[0]: n for n in HERE}.values()
-"""Recipes whose written form runs whole again, one of each folder; of others the tasks agree."""
 
 
 def test_recipes_that_are_run_elsewhere_are():
     for name in sorted(set(shipped()) - set(HERE)):
         file = next(f for start, f in ELSEWHERE.items() if name.startswith(start))
         text = (Path(__file__).parent / file).read_text()
-        assert name in text or f'"{name.partition("/")[2]}"' in text, (name, file)
+        folder, _, stem = name.rpartition("/")
+        whole = f'shipped() if n.startswith("{folder}/")' in text
+        assert whole or name in text or f'"{stem}"' in text, (name, file)
 
 
-LONG = ("algonauts2019/kit", "folder/regressions")
+LONG = ("algonauts2019/kit", "algonauts2019/weighted_layers", "folder/regressions")
 """Recipes of several networks, of whose kind a shorter one runs in every suite."""
+ONCE_MORE = {n.partition("/")[0]: n for n in HERE if n not in LONG}.values()
+"""Recipes whose written form runs whole again, one of each folder; of others the tasks agree."""
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_order_of_files_rows_targets_and_subjects_changes_no_score(bench):
     assert found.scores.equals(again.scores)
 
 
-@pytest.mark.parametrize("action", ["group", "measure"])
+@pytest.mark.parametrize("action", [pytest.param("group", marks=[pytest.mark.slow]), "measure"])
 def test_tasks_on_dask_give_the_same_numbers(bench, monkeypatch, action):
     distributed = pytest.importorskip("distributed")
     bench.table["digest"] = [f"d{k}" for k in range(24)]

@@ -33,7 +33,7 @@ class Need:
         worked on at once. Raises `StriateError` when not even `shares` targets fit.
 
         >>> Need("a sum", fixed=100, each=50).batches(5, memory=250)
-        [(0, 2), (2, 3), (3, 5)]
+        [(0, 2), (2, 5)]
         """
         self.check(memory, shares)
         most = max(1, (memory - self.fixed) // max(1, self.each) // shares)
