@@ -45,6 +45,8 @@ class Ridge(Encoder):
     seed: int = 0
     penalty: Literal["target", "group"] = "target"
 
+    version = 2
+
     def __post_init__(self) -> None:
         check_choice("ridge", self.alphas, self.folds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ class _Sparse(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     cv: Any
 
+    @abstractmethod
     def _solve(self, x: np.ndarray, y: np.ndarray, folds: np.ndarray) -> SparseFit:
-        raise NotImplementedError
+        """Return the fit of arrays."""
 
     def fit(self, X: Any, y: Any) -> Any:
         """Fit to `X` (rows × features) and `y` (rows, or rows × targets); return the estimator.

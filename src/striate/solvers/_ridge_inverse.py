@@ -20,7 +20,7 @@ from striate.solvers._arrays import Array, Workers, double
 from striate.solvers._inverses import SINGLE, IndefiniteError, inverse, largest, mirrored, raised
 from striate.solvers._inverses import times as lower_times
 from striate.solvers._penalty_grid import skeleton
-from striate.solvers._ridge_rows import Block, ByRows, Decomposition, Kernel, others
+from striate.solvers._ridge_rows import Block, ByRows, HeldOut, Kernel, Solved, others
 
 MISSED = 1e-6
 """What mixed predictions may miss, of the spread of a target."""
@@ -57,22 +57,12 @@ class FoldInverse:
                 loss[a, :] = double(xp.vecdot(error, error))
         return loss
 
-    def weights(
-        self, block: Block, alpha: Float[Array, " target"]
-    ) -> Float[Array, "target feature"]:
-        """There are none: this is for held-out rows."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True)
 class WholeInverse:
     """The solutions of all rows."""
 
     route: Inverses
-
-    def losses(self, block: Block, products: None, alphas: Any) -> Any:
-        """There are none: no row is held out."""
-        raise NotImplementedError
 
     def weights(
         self, block: Block, alpha: Float[Array, " target"]
@@ -170,7 +160,7 @@ class Inverses(ByRows):
             found.append(xp.astype(-w - 1.0 / w.shape[0], self.x.dtype, copy=False))
         return found
 
-    def decompose(self, fold: int | None) -> Decomposition:
+    def decompose(self, fold: int | None) -> HeldOut | Solved:
         """Return what predicts the rows of `fold`, or the solutions of all rows."""
         if fold is not None:
             return FoldInverse(self, *self.bounds[fold], self._folds[fold])

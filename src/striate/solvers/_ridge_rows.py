@@ -27,12 +27,17 @@ class Block:
 
 
 @runtime_checkable
-class Decomposition(Protocol):
-    """One training set, ready to answer for any target and any penalty."""
+class HeldOut(Protocol):
+    """One training set, ready to answer for held-out rows of any target and any penalty."""
 
     def losses(self, block: Block, products: Any, alphas: Any) -> Any:
         """Return the summed squared error of the held-out rows, alpha by target."""
         ...
+
+
+@runtime_checkable
+class Solved(Protocol):
+    """All rows, ready for the solution of any target and any penalty."""
 
     def weights(self, block: Block, alpha: Any) -> Any:
         """Return the solution with one penalty per target, target by feature."""
@@ -61,7 +66,7 @@ class Route(Protocol):
         """Return what the decompositions of all folds share about a block of targets."""
         ...
 
-    def decompose(self, fold: int | None) -> Decomposition:
+    def decompose(self, fold: int | None) -> HeldOut | Solved:
         """Decompose the rows outside `fold`."""
         ...
 
